@@ -1,0 +1,290 @@
+//! The one place that wires the stages, and stops them in order.
+//!
+//! Start: bind, serve (answering "starting"), open the store, replay it, take batches. Stop: take no new
+//! connection, answer what is being read, let the outbox empty, write a snapshot. Each step has a deadline,
+//! and what did not make it is said.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::{self, Config, Origin as ConfigOrigin};
+use crate::escalation;
+use crate::failpoint::Failpoint;
+use crate::ingest::{self, Ingest, Phase};
+use crate::ledger::writer::{self, Parts};
+use crate::ledger::{Ledger, engine};
+use crate::metrics::Metrics;
+use crate::notify::alerts::Alerts;
+use crate::notify::text::Stdout;
+use crate::notify::{Channel, deliver, slack};
+use crate::server::access::{Gate, Token};
+use crate::server::control::{About, Control};
+use crate::server::{Role, Server, serve};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+use crate::watch::{Origin, Watch, builtin};
+
+/// How often time is let pass: the resolution of "resolved" and "no data".
+const TICK: Duration = Duration::from_millis(250);
+/// Part of the time for stopping that the outbox may take.
+const OUTBOX_DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the program ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{key}: cannot listen on {address}: {source}{hint}", hint = bind_hint(.source))]
+    Bind { key: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("EMBERWATCH_FAILPOINT: {0:?} is no failpoint; committed:N is one")]
+    Failpoint(String),
+    #[error("cannot start: {0}")]
+    Start(String),
+    #[error("the ledger's writer has died; nothing can be counted any more")]
+    Writer,
+}
+
+fn bind_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => " (another process listens there: stop it, or choose another port)",
+        std::io::ErrorKind::PermissionDenied => " (ports below 1024 need privileges: choose another port)",
+        std::io::ErrorKind::AddrNotAvailable => " (this machine has no such address)",
+        _ => "",
+    }
+}
+
+/// Unix milliseconds. One of the two places that read a clock; all else is given the time.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Runs until `stop` resolves.
+pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    let start = |error: &dyn std::fmt::Display| Failure::Start(error.to_string());
+    let metrics = Metrics::register().map_err(|e| start(&e))?;
+    let failpoint = match &config.failpoint {
+        Some(text) => Failpoint::parse(text).ok_or_else(|| Failure::Failpoint(text.clone()))?,
+        None => Failpoint::default(),
+    };
+    let listeners = bind(&config.server).await?;
+
+    let destinations = destinations(&config).map_err(|e| start(&e))?;
+    let names: Vec<&'static str> = destinations.iter().map(Channel::name).collect();
+    let (phase, phases) = watch::channel(Phase::Starting);
+    let (stopping, stopped) = watch::channel(false);
+    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases));
+    let mut serving: Vec<JoinHandle<()>> = Vec::new();
+    let address = |role: &[Role]| {
+        let found = listeners.iter().find(|(_, r)| role.contains(r)).and_then(|(l, _)| l.local_addr().ok());
+        found.map(|a| a.to_string()).unwrap_or_default()
+    };
+    tracing::info!(
+        ingest = address(&[Role::Ingest, Role::Both]),
+        control = address(&[Role::Control, Role::Both]),
+        configuration = %origin,
+        "listening"
+    );
+    for (listener, role) in listeners {
+        serving.push(tokio::spawn(serve(server.clone(), listener, role, stopped.clone())));
+    }
+
+    tokio::pin!(stop);
+    // A second process on the same store waits here for the first one to go; being asked to stop ends that.
+    let opened = tokio::select! {
+        opened = open_store(&config.store) => opened,
+        () = &mut stop => return Ok(()),
+    };
+    let (store, loaded) = opened?;
+    let seed = loaded.seed;
+    let parts = Parts {
+        settings: engine::Settings {
+            lateness_ms: seconds_ms(config.time.lateness_seconds),
+            max_windows: config.store.max_windows,
+            repeat_ms: config.store.repeat_seconds.saturating_mul(1000),
+            max_digests: config.store.max_digests,
+            max_outbox_rows: config.store.max_outbox_rows,
+            escalation: escalation::Settings {
+                dedup_ms: seconds_ms(config.escalation.dedup_seconds),
+                settle_ms: seconds_ms(config.escalation.settle_seconds),
+            },
+            destinations: names,
+        },
+        base: base_watches(&config),
+        store: Box::new(store) as Box<dyn Store>,
+        loaded,
+        metrics: metrics.clone(),
+        failpoint,
+        clock: now_ms,
+        queue: config.store.queue_batches,
+        snapshot_every: Duration::from_secs(config.store.snapshot_seconds),
+    };
+    let (ledger, writer_ended) = writer::start(parts).map_err(|e| start(&e))?;
+    let outbox = Arc::new(ledger.clone());
+    let delivering: Vec<JoinHandle<()>> = destinations
+        .into_iter()
+        .map(|channel| tokio::spawn(deliver::deliver(outbox.clone(), channel, metrics.deliveries.clone(), now_ms)))
+        .collect();
+    let ticking = tokio::spawn(tick(ledger.clone()));
+    phase.send_replace(Phase::Ready { ledger: ledger.clone(), seed });
+    tracing::info!(store = %config.store.path.display(), watches = ledger.watches().watches().len(), "ready");
+
+    tokio::select! {
+        () = &mut stop => {}
+        _ = writer_ended => return Err(Failure::Writer),
+    }
+
+    tracing::info!(seconds = config.server.drain_seconds, "stopping");
+    phase.send_replace(Phase::Draining);
+    stopping.send_replace(true);
+    let drained = async {
+        for task in serving {
+            // A listener that panicked has nothing left to drain.
+            task.await.unwrap_or_default();
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(config.server.drain_seconds), drained).await.is_err() {
+        tracing::warn!(
+            requests = metrics.ingest_in_flight.get(),
+            "requests were still being read when the time for stopping was over; their senders will come again"
+        );
+    }
+    ticking.abort();
+    empty_outbox(&ledger).await;
+    for task in delivering {
+        task.abort();
+    }
+    ledger.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn seconds_ms(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
+}
+
+async fn bind(settings: &config::Server) -> Result<Vec<(TcpListener, Role)>, Failure> {
+    let listen =
+        async |key, address| TcpListener::bind(address).await.map_err(|source| Failure::Bind { key, address, source });
+    let ingest = listen("server.listen", settings.listen).await?;
+    Ok(match settings.control_listen {
+        Some(address) => {
+            vec![(ingest, Role::Ingest), (listen("server.control_listen", address).await?, Role::Control)]
+        }
+        // Control is for people on this machine unless somebody has said otherwise.
+        None if settings.listen.ip().is_loopback() => vec![(ingest, Role::Both)],
+        None => vec![(ingest, Role::Ingest)],
+    })
+}
+
+fn server(
+    config: &Config,
+    origin: &ConfigOrigin,
+    names: &[&'static str],
+    metrics: &Metrics,
+    phases: &watch::Receiver<Phase>,
+) -> Server {
+    let settings = ingest::Settings {
+        max_line_bytes: config.ingest.max_line_bytes,
+        max_groups_per_batch: config.ingest.max_groups_per_batch,
+        lateness_ms: seconds_ms(config.time.lateness_seconds),
+        max_encoded_bytes: config.server.max_encoded_bytes,
+        max_decoded_bytes: config.server.max_decoded_bytes,
+        max_requests: config.server.max_requests,
+        admission_wait: Duration::from_secs(config.server.admission_wait_seconds),
+        request_time: Duration::from_secs(config.server.request_seconds),
+        tag_header: config.ingest.tag_header.to_ascii_lowercase(),
+    };
+    let tokens = config.server.tokens.iter().map(|t| Token { name: t.name.clone(), secret: t.secret.clone() });
+    Server {
+        ingest: Ingest::new(settings, phases.clone(), metrics.clone(), now_ms),
+        control: Control {
+            phase: phases.clone(),
+            metrics: metrics.clone(),
+            clock: now_ms,
+            started_ms: now_ms(),
+            about: About {
+                configuration: origin.to_string(),
+                store: config.store.path.display().to_string(),
+                durability: "power_loss",
+                destinations: names.to_vec(),
+            },
+        },
+        gate: Gate { tokens: tokens.collect(), control_token: config.server.control_token.clone() },
+        phase: phases.clone(),
+        metrics: metrics.clone(),
+        connections: Arc::new(Semaphore::new(config.server.max_connections)),
+    }
+}
+
+/// Slack when it is configured, else the terminal; and the file of alerts either way.
+fn destinations(config: &Config) -> Result<Vec<Channel>, reqwest::Error> {
+    let mut channels = Vec::new();
+    match &config.slack {
+        Some(slack) => {
+            // The provider that the lock file holds. Installed twice only if a test wires two programs.
+            rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+            let client = slack::client(reqwest::Client::builder())?;
+            channels.push(Channel::slack(client, slack.target.clone()));
+        }
+        None => {
+            let stdout = std::io::stdout();
+            let colour = stdout.is_terminal();
+            channels.push(Channel::Stdout(Stdout::new(Box::new(stdout), colour)));
+        }
+    }
+    if let Some(path) = &config.notify.alerts_path {
+        channels.push(Channel::Alerts(Alerts::new(path.clone(), config.notify.alerts_max_bytes)));
+    }
+    Ok(channels)
+}
+
+async fn open_store(settings: &config::Store) -> Result<(SqliteStore, crate::store::Loaded), Failure> {
+    let (path, wait): (PathBuf, Duration) = (settings.path.clone(), Duration::from_secs(settings.lock_wait_seconds));
+    let seed = getrandom::u64().map_err(|e| Failure::Start(format!("no randomness to be had: {e}")))?;
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, wait, seed)).await;
+    Ok(opened.map_err(|e| Failure::Start(e.to_string()))??)
+}
+
+/// The configured watches; the built-in ones when there are none, or when they are asked for.
+fn base_watches(config: &Config) -> Vec<Watch> {
+    let mut watches: Vec<Watch> = config.watches.iter().map(|rule| Watch::new(rule.clone(), Origin::Config)).collect();
+    if config.builtin_watches.unwrap_or(watches.is_empty()) {
+        let configured: Vec<String> = config.watches.iter().map(|rule| rule.label.clone()).collect();
+        let free = builtin::rules().into_iter().filter(|rule| !configured.contains(&rule.label));
+        watches.extend(free.map(|rule| Watch::new(rule, Origin::Builtin)));
+    }
+    watches
+}
+
+async fn tick(ledger: Ledger) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        ledger.tick();
+    }
+}
+
+/// What is to be told is told now, without settling first: on a disk that goes with the task it would be lost.
+async fn empty_outbox(ledger: &Ledger) {
+    let deadline = tokio::time::Instant::now() + OUTBOX_DRAIN;
+    loop {
+        let waiting = ledger.hurry().await;
+        if waiting == 0 {
+            return;
+        }
+        if tokio::time::Instant::now() >= deadline {
+            tracing::warn!(waiting, "messages not delivered yet; they are kept for the next start");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,180 @@
+//! What a user can set, checked: plain data, and the one door through which it enters.
+//!
+//! [`load`] reads the file and the environment it is handed and returns either a [`Config`] in
+//! which every value is within its bounds, or every fault there is, each with its key. Nothing
+//! else in the program reads files for settings or looks at the environment. Every number a queue,
+//! map or wait is bounded by stands in [`defaults`], with its reason. The text of a secret is in no fault.
+//!
+//! Precedence, key by key: `EMBERWATCH_SECTION_KEY`, then the file, then the default. The file is
+//! `--config`, or `EMBERWATCH_CONFIG_TOML` (its text), or `./emberwatch.toml` if that exists.
+
+pub mod defaults;
+mod reader;
+mod sections;
+mod source;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::fault::Faults;
+use crate::notify::slack::SlackTarget;
+use crate::secret::Secret;
+use crate::watch::rule::Rule;
+
+/// The settings in force. No `Debug`: it holds secrets.
+#[derive(Clone)]
+pub struct Config {
+    pub server: Server,
+    pub ingest: Ingest,
+    pub time: Time,
+    pub store: Store,
+    pub escalation: Escalation,
+    /// `None`: escalations are told on stdout and in the alerts file only.
+    pub slack: Option<Slack>,
+    pub notify: Notify,
+    pub log: Log,
+    /// `None`: the built-in watches run while no `[[watch]]` is configured.
+    pub builtin_watches: Option<bool>,
+    /// In the order of the file; labels are unique.
+    pub watches: Vec<Rule>,
+    /// For crash tests: where the process shall die. Only from the environment.
+    pub failpoint: Option<String>,
+}
+
+#[derive(Clone)]
+pub struct Server {
+    /// Where Fluent Bit sends. Never public without a token.
+    pub listen: SocketAddr,
+    /// Where people and Prometheus look. `None`: `listen` serves both if it is loopback, else control is not served.
+    pub control_listen: Option<SocketAddr>,
+    pub workers: usize,
+    /// `None`: control is open, and therefore on loopback only.
+    pub control_token: Option<Secret>,
+    /// Who may send; empty: anyone who can connect. Names and secrets are unique.
+    pub tokens: Vec<Token>,
+    pub max_connections: usize,
+    /// Ingest requests that are read at once; further ones wait unread.
+    pub max_requests: usize,
+    pub admission_wait_seconds: u64,
+    pub request_seconds: u64,
+    pub max_encoded_bytes: u64,
+    /// Never below `max_encoded_bytes`.
+    pub max_decoded_bytes: u64,
+    pub drain_seconds: u64,
+}
+
+/// One sender's credentials: user and password of Basic auth, or the secret alone as Bearer.
+#[derive(Clone)]
+pub struct Token {
+    pub name: String,
+    pub secret: Secret,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingest {
+    pub max_line_bytes: usize,
+    pub max_groups_per_batch: usize,
+    /// The header that `header_tag` of the output names.
+    pub tag_header: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// A record older than that takes the late lane.
+    pub lateness_seconds: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// As written; relative to the working directory.
+    pub path: PathBuf,
+    pub lock_wait_seconds: u64,
+    pub queue_batches: usize,
+    pub max_windows: usize,
+    pub max_digests: usize,
+    pub repeat_seconds: u64,
+    pub snapshot_seconds: u64,
+    pub max_outbox_rows: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    pub dedup_seconds: u64,
+    pub settle_seconds: u64,
+}
+
+#[derive(Clone)]
+pub struct Slack {
+    pub target: SlackTarget,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// As written; relative to the working directory. `None`: no such file is kept.
+    pub alerts_path: Option<PathBuf>,
+    pub alerts_max_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub format: LogFormat,
+    /// One of trace, debug, info, warn, error.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Everything outside the program that settings may come from.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// The whole environment; only names that begin with `EMBERWATCH_` are looked at.
+    pub env: BTreeMap<String, String>,
+    /// What relative paths of files to read are relative to; the process's own working directory.
+    pub cwd: PathBuf,
+}
+
+/// Where the settings came from, for the first log line and `/status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Defaults,
+    File(PathBuf),
+    /// `EMBERWATCH_CONFIG_TOML`.
+    Environment,
+}
+
+/// Reads and checks all settings. On faults nothing is returned but them: a program that starts
+/// with half of what it was told does something nobody asked for.
+pub fn load(sources: &Sources) -> Result<(Config, Origin), Faults> {
+    let (table, origin) = source::table(sources)?;
+    let (config, faults) = sections::read(&table, &sources.env, &sources.cwd);
+    if faults.is_empty() { Ok((config, origin)) } else { Err(Faults(faults)) }
+}
+
+impl Default for Config {
+    /// What an empty file means.
+    fn default() -> Self {
+        sections::read(&toml::Table::new(), &BTreeMap::new(), &PathBuf::new()).0
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Defaults => f.write_str("defaults"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment => f.write_str(source::CONFIG_TEXT_VARIABLE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Every default and every bound, each with its reason.
+//!
+//! A number and its bounds are one constant, so that neither is ever changed without the other in sight.
+
+/// A whole-number setting: what it is when nobody says, and what it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub default: u64,
+    pub min: u64,
+    pub max: u64,
+}
+
+const fn whole(default: u64, min: u64, max: u64) -> Whole {
+    assert!(min <= default && default <= max, "a default lies within its bounds");
+    Whole { default, min, max }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+// === server ===
+
+/// Loopback: a receiver that nobody configured yet is reachable by nobody else.
+pub const LISTEN: &str = "127.0.0.1:8080";
+
+/// The default is what the machine has; more threads than 256 only fight over locks.
+pub const WORKERS_MAX: u64 = 256;
+
+/// A Fluent Bit opens as many connections as it has chunks to flush; this holds some hundred senders'
+/// bursts, at a few KB each while idle, and stays below common limits on open files.
+pub const MAX_CONNECTIONS: Whole = whole(4096, 1, 100_000);
+
+/// Requests read at once. Each may stage a batch, so this times the size of a staged batch is the
+/// largest part of the memory formula.
+pub const MAX_REQUESTS: Whole = whole(256, 1, 10_000);
+
+/// Long enough for a burst at the flush tick to pass without costing a retry, short enough that the
+/// answer still comes within the 30 s in which every request is answered.
+pub const ADMISSION_WAIT_SECONDS: Whole = whole(15, 0, 25);
+
+/// Fluent Bit 1.9 would wait for ever, so we may not.
+pub const REQUEST_SECONDS: Whole = whole(30, 1, 300);
+
+/// Five times the largest body seen (12 MB): no honest client may ever meet a 413.
+pub const MAX_ENCODED_BYTES: Whole = whole(64 * MIB, MIB, GIB);
+
+/// Logs shrink about tenfold, but chunks stop near 2 MB decoded; this leaves room for the odd one and
+/// none for a gzip bomb.
+pub const MAX_DECODED_BYTES: Whole = whole(256 * MIB, MIB, 4 * GIB);
+
+/// ECS and Kubernetes kill 30 s after the first signal; the outbox and the store need some of those.
+pub const DRAIN_SECONDS: Whole = whole(10, 0, 120);
+
+/// A guess at 16 random bytes is hopeless; shorter ones are usually words.
+pub const TOKEN_MIN_BYTES: usize = 16;
+
+/// Fits every request-header limit we know of.
+pub const SECRET_MAX_BYTES: usize = 4096;
+
+/// A token's name is a metric label and part of a sender's identity.
+pub const TOKEN_NAME_MAX_CHARS: usize = 64;
+
+/// Every one is tried for every Bearer header.
+pub const TOKENS_MAX: usize = 1_000;
+
+// === ingest ===
+
+/// Docker splits at 16 KiB and a stack trace in one line is some 100 KB; a line beyond this is no log line.
+pub const MAX_LINE_BYTES: Whole = whole(MIB, KIB, 16 * MIB);
+
+/// Distinct groups that one request may touch, whatever its lines say: bounds what is staged.
+pub const MAX_GROUPS_PER_BATCH: Whole = whole(10_000, 100, 1_000_000);
+
+/// What we write into the configurations that we ship; Fluent Bit has no default of its own.
+pub const TAG_HEADER: &str = "X-Tag";
+
+// === time ===
+
+/// Above the longest pause an honest sender makes between retries in ordinary trouble.
+pub const LATENESS_SECONDS: Whole = whole(900, 1, 86_400);
+
+// === store ===
+
+/// In the working directory: what a first run needs, and what a container mounts over.
+pub const STORE_PATH: &str = "emberwatch.db";
+
+/// A rolling deploy starts the new process before the old one has drained.
+pub const LOCK_WAIT_SECONDS: Whole = whole(120, 0, 3_600);
+
+/// Four times the requests read at once: the writer takes them in groups and never runs dry.
+pub const QUEUE_BATCHES: Whole = whole(1_024, 1, 100_000);
+
+/// Live windows over all watches; a hundred watches over a thousand services.
+pub const MAX_WINDOWS: Whole = whole(100_000, 100, 10_000_000);
+
+/// Batches remembered for recognising repeats: more than a hundred a second for two hours.
+pub const MAX_DIGESTS: Whole = whole(1_000_000, 100, 100_000_000);
+
+/// How long an unconfirmed delivery may come again; Fluent Bit's retries are spent well before.
+pub const REPEAT_SECONDS: Whole = whole(7_200, 60, 86_400);
+
+/// What a crash may cost of the figures that are allowed to lose something.
+pub const SNAPSHOT_SECONDS: Whole = whole(10, 1, 3_600);
+
+/// Messages waiting for a destination that is down; at one a second, some three hours of catching up.
+pub const MAX_OUTBOX_ROWS: Whole = whole(10_000, 10, 1_000_000);
+
+// === escalation ===
+
+/// An hour: what a person who has seen the message needs not be told again in.
+pub const DEDUP_SECONDS: Whole = whole(3_600, 1, 604_800);
+
+/// Lets the count grow from the threshold to something that tells how bad it is.
+pub const SETTLE_SECONDS: Whole = whole(2, 0, 60);
+
+// === slack ===
+
+/// Another one is for proxies and tests.
+pub const SLACK_API_URL: &str = "https://slack.com/api";
+
+/// Slack's own limit on a channel's name.
+pub const CHANNEL_MAX_CHARS: usize = 80;
+
+// === notify ===
+
+/// Next to the store; the one place escalations go to when nothing is configured.
+pub const ALERTS_PATH: &str = "alerts.jsonl";
+
+/// Some ten thousand alerts before the file is rotated.
+pub const ALERTS_MAX_BYTES: Whole = whole(16 * MIB, 4 * KIB, 16 * GIB);
+
+// === log ===
+
+pub const LOG_LEVEL: &str = "info";
+
+/// tracing's own five.
+pub const LOG_LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
+
+// === watches, and the sources themselves ===
+
+/// Each is looked at for every record.
+pub const WATCHES_MAX: usize = 1_000;
+
+/// A configuration larger than that is a wrong path.
+pub const CONFIG_FILE_MAX_BYTES: u64 = 4 * MIB;
+
+// Relations between limits that hold by default must not be lost by editing one of them.
+const _: () = assert!(MAX_ENCODED_BYTES.default <= MAX_DECODED_BYTES.default);
+const _: () = assert!(MAX_LINE_BYTES.default <= MAX_DECODED_BYTES.default);
+const _: () = assert!(ADMISSION_WAIT_SECONDS.default < REQUEST_SECONDS.default);
+const _: () = assert!(SETTLE_SECONDS.max < DEDUP_SECONDS.default);

@@ -1,0 +1,196 @@
+//! The keys of each section, and what must hold between them.
+//!
+//! Always gives a whole [`Config`] and all faults beside it; the caller uses one or the other. A
+//! check between two keys is made only where both were read well, so one mistake is one fault.
+
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Number};
+use toml::Table;
+
+use super::defaults as d;
+use super::reader::{FAILPOINT_VARIABLE, Reader, Section, Setting};
+use super::text::{self, URL_FORM};
+use super::{Config, Escalation, Ingest, Log, LogFormat, Notify, Slack, Store, Time};
+use crate::fault::{Fault, join, quoted};
+use crate::notify::slack::SlackTarget;
+use crate::watch::rule::Rule;
+
+pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) -> (Config, Vec<Fault>) {
+    let mut reader = Reader::new(env, cwd);
+    let mut root = reader.root(table);
+    let config = Config {
+        server: server::read(root.section("server")),
+        ingest: ingest(root.section("ingest")),
+        time: time(root.section("time")),
+        store: store(root.section("store")),
+        escalation: escalation(root.section("escalation")),
+        slack: slack(root.section("slack")),
+        notify: notify(root.section("notify")),
+        log: log(root.section("log")),
+        builtin_watches: root.flag("builtin_watches"),
+        watches: watches(&mut root),
+        failpoint: env.get(FAILPOINT_VARIABLE).cloned(),
+    };
+    root.finish();
+    (config, reader.into_faults())
+}
+
+fn ingest(mut section: Section<'_, '_>) -> Ingest {
+    let tag_header = section.text("tag_header", "the name of a header, as header_tag of the output gives it", |text| {
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if (1..=100).contains(&text.len()) && text.bytes().all(is_name) { Ok(text.to_owned()) } else { Err(None) }
+    });
+    let ingest = Ingest {
+        tag_header: tag_header.good().unwrap_or_else(|| d::TAG_HEADER.into()),
+        max_line_bytes: section.count("max_line_bytes", d::MAX_LINE_BYTES),
+        max_groups_per_batch: section.count("max_groups_per_batch", d::MAX_GROUPS_PER_BATCH),
+    };
+    section.finish();
+    ingest
+}
+
+fn time(mut section: Section<'_, '_>) -> Time {
+    let time = Time { lateness_seconds: section.whole("lateness_seconds", d::LATENESS_SECONDS) };
+    section.finish();
+    time
+}
+
+fn store(mut section: Section<'_, '_>) -> Store {
+    let path = section
+        .text("path", "the path of a file", |text| if text.is_empty() { Err(None) } else { Ok(PathBuf::from(text)) });
+    let store = Store {
+        path: path.good().unwrap_or_else(|| d::STORE_PATH.into()),
+        lock_wait_seconds: section.whole("lock_wait_seconds", d::LOCK_WAIT_SECONDS),
+        queue_batches: section.count("queue_batches", d::QUEUE_BATCHES),
+        max_windows: section.count("max_windows", d::MAX_WINDOWS),
+        max_digests: section.count("max_digests", d::MAX_DIGESTS),
+        repeat_seconds: section.whole("repeat_seconds", d::REPEAT_SECONDS),
+        snapshot_seconds: section.whole("snapshot_seconds", d::SNAPSHOT_SECONDS),
+        max_outbox_rows: section.count("max_outbox_rows", d::MAX_OUTBOX_ROWS),
+    };
+    section.finish();
+    store
+}
+
+fn escalation(mut section: Section<'_, '_>) -> Escalation {
+    let escalation = Escalation {
+        dedup_seconds: section.whole("dedup_seconds", d::DEDUP_SECONDS),
+        settle_seconds: section.whole("settle_seconds", d::SETTLE_SECONDS),
+    };
+    section.finish();
+    escalation
+}
+
+fn slack(mut section: Section<'_, '_>) -> Option<Slack> {
+    let webhook = section.secret("webhook_url", 1);
+    let token = section.secret("bot_token", 1);
+    let channel = section.text("channel", CHANNEL_FORM, |text| {
+        if (1..=d::CHANNEL_MAX_CHARS).contains(&text.chars().count()) { Ok(text.to_owned()) } else { Err(None) }
+    });
+    let api_url = section.text("api_url", URL_FORM, text::base_url);
+    // Not shown, whatever is wrong with it: the address is the credential.
+    if let Setting::Good(url) = &webhook
+        && let Err(hint) = text::url(url.expose())
+    {
+        let fault = Fault::new(section.key("webhook_url"), format!("must be {URL_FORM}"));
+        section.reader.push(match hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        });
+    }
+
+    match (webhook.is_given(), token.is_given()) {
+        (true, true) => {
+            let message = "webhook_url and bot_token are both given; keep one of them";
+            section.reader.push(Fault::new(section.key("webhook_url"), message));
+        }
+        (true, false) => {
+            for (name, is_given) in [("channel", channel.is_given()), ("api_url", api_url.is_given())] {
+                if is_given {
+                    let message = "goes with bot_token only; a webhook has a channel of its own";
+                    section.reader.push(Fault::new(section.key(name), message));
+                }
+            }
+        }
+        (false, true) if !channel.is_given() => {
+            section.reader.push(Fault::missing(section.key("channel"), CHANNEL_FORM));
+        }
+        (false, false) if section.is_in_file() || channel.is_given() || api_url.is_given() => {
+            let message = "names neither webhook_url nor bot_token, one of which is needed";
+            section.reader.push(Fault::new(section.path(), message));
+        }
+        _ => {}
+    }
+    section.finish();
+
+    let target = match (webhook.good(), token.good(), channel.good()) {
+        (Some(url), None, _) => SlackTarget::Webhook { url },
+        (None, Some(token), Some(channel)) => {
+            let api_url = api_url.good().unwrap_or_else(|| d::SLACK_API_URL.to_owned());
+            SlackTarget::Bot { token, channel, api_url }
+        }
+        _ => return None,
+    };
+    Some(Slack { target })
+}
+
+const CHANNEL_FORM: &str = "a channel's name or id of 1 to 80 characters";
+
+fn notify(mut section: Section<'_, '_>) -> Notify {
+    let alerts_path =
+        match section.text("alerts_path", "the path of a file, or \"\" for none", |text| Ok(PathBuf::from(text))) {
+            Setting::Good(path) => (!path.as_os_str().is_empty()).then_some(path),
+            Setting::Absent | Setting::Faulty => Some(d::ALERTS_PATH.into()),
+        };
+    let notify = Notify { alerts_path, alerts_max_bytes: section.whole("alerts_max_bytes", d::ALERTS_MAX_BYTES) };
+    section.finish();
+    notify
+}
+
+fn log(mut section: Section<'_, '_>) -> Log {
+    let format = match section.word("format", &["text", "json"]).as_deref() {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
+    let level = section.word("level", &d::LOG_LEVELS).unwrap_or_else(|| d::LOG_LEVEL.to_owned());
+    section.finish();
+    Log { format, level }
+}
+
+fn watches(root: &mut Section<'_, '_>) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    // By label as written, also of rules that have faults: one run should tell of both.
+    let mut labels: BTreeMap<&str, String> = BTreeMap::new();
+    for (path, value) in root.list("watch", d::WATCHES_MAX) {
+        rules.extend(Rule::from_json(&to_json(value), &path, &mut root.reader.faults));
+        if let Some(label) = value.get("label").and_then(toml::Value::as_str) {
+            if let Some(first) = labels.get(label) {
+                let message = format!("{} is already the label of {first}", quoted(label));
+                root.reader.push(Fault::new(join(&path, "label"), message));
+            } else {
+                labels.insert(label, path);
+            }
+        }
+    }
+    rules
+}
+
+/// The same value as JSON, which is what rules are read from. What JSON lacks becomes its text: a
+/// date, and the `nan` and `inf` that no bound lets through as numbers.
+fn to_json(value: &toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => Number::from_f64(*number).map_or_else(|| number.to_string().into(), Into::into),
+        toml::Value::Boolean(flag) => (*flag).into(),
+        toml::Value::Datetime(date) => date.to_string().into(),
+        toml::Value::Array(items) => items.iter().map(to_json).collect::<Vec<_>>().into(),
+        toml::Value::Table(table) => {
+            table.iter().map(|(name, value)| (name.clone(), to_json(value))).collect::<Map<_, _>>().into()
+        }
+    }
+}

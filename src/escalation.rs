@@ -1,0 +1,434 @@
+//! From a crossing to what a human reads: fingerprint, deduplication, and what is told when.
+//!
+//! Pure: time is a parameter, nothing is sent and nothing is written here. [`Desk`] holds the escalations
+//! and answers each turn of a window with the [`Post`]s it is worth; the ledger writes both in the
+//! transaction that carries the turn, and [`outbox`] hands the posts out.
+//!
+//! - Fingerprint = cluster + service + label. Within `dedup` of the last message a crossing adds to that
+//!   escalation: same number, no message. After it, it escalates anew.
+//! - The first message leaves `settle` after the crossing, with the count of that moment.
+//! - Resolved is told once; a flood after that tells "again" once per `dedup`, and then its end.
+
+pub mod outbox;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::notify::notice::{Notice, NoticeKind, Severity};
+use crate::redact::Redacted;
+
+/// Samples that an escalation keeps.
+pub const SAMPLES_MAX: usize = 3;
+/// Escalations held in memory and store; beyond it the oldest that fire no more are forgotten.
+const HELD_MAX: usize = 10_000;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub dedup_ms: i64,
+    pub settle_ms: i64,
+}
+
+/// Numbered E1, E2, … for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Escalation {
+    pub id: u64,
+    pub fingerprint: u128,
+    pub label: String,
+    pub severity: Severity,
+    pub summary: Redacted,
+    pub cluster: Redacted,
+    pub service: Redacted,
+    /// The group that crossed first.
+    pub group: Vec<(String, Redacted)>,
+    pub threshold: u64,
+    pub window_seconds: u64,
+    /// Lines that came too late to be counted as now.
+    pub late: bool,
+    pub opened_ms: i64,
+    /// Lines counted from the first crossing on, while firing.
+    pub count: u64,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub samples: Vec<Redacted>,
+    /// How often it crossed.
+    pub crossings: u64,
+    /// Windows that fire for it now.
+    pub firing: u64,
+    /// When a message about it was last posted.
+    pub told_ms: i64,
+    /// The last thing told was its end.
+    pub end_told: bool,
+    pub again_told_ms: Option<i64>,
+    /// Where its first message stands, by destination.
+    pub threads: BTreeMap<String, String>,
+}
+
+/// One turn of a window, with all that a message may need.
+#[derive(Clone, Debug)]
+pub struct Crossing {
+    pub label: String,
+    pub severity: Severity,
+    pub summary: String,
+    pub cluster: String,
+    pub service: String,
+    pub group: Vec<(String, String)>,
+    pub threshold: u64,
+    pub window_seconds: u64,
+    pub late: bool,
+    pub count: u64,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub samples: Vec<Redacted>,
+}
+
+/// Something worth telling, at the earliest at `due_ms`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Post {
+    pub escalation: u64,
+    pub due_ms: i64,
+    pub notice: Notice,
+}
+
+/// How a crossing ended up. A closed set: it labels a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Opened,
+    Added,
+    Again,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Opened => "opened",
+            Outcome::Added => "deduplicated",
+            Outcome::Again => "again",
+        }
+    }
+}
+
+pub struct Desk {
+    settings: Settings,
+    by_id: BTreeMap<u64, Escalation>,
+    by_fingerprint: HashMap<u128, u64>,
+    next_id: u64,
+    /// What was changed since the last [`Desk::settled`], as it was before; taken back when the commit fails.
+    before: HashMap<u64, Option<Escalation>>,
+}
+
+impl Desk {
+    pub fn new(settings: Settings) -> Desk {
+        Desk { settings, by_id: BTreeMap::new(), by_fingerprint: HashMap::new(), next_id: 1, before: HashMap::new() }
+    }
+
+    /// Puts back what the store held.
+    pub fn restore(&mut self, escalation: Escalation) {
+        self.next_id = self.next_id.max(escalation.id + 1);
+        self.by_fingerprint.insert(escalation.fingerprint, escalation.id);
+        self.by_id.insert(escalation.id, escalation);
+    }
+
+    pub fn get(&self, id: u64) -> Option<&Escalation> {
+        self.by_id.get(&id)
+    }
+
+    /// Newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Escalation> {
+        self.by_id.values().rev()
+    }
+
+    /// A window crossed. Answers the escalation it belongs to and what is to be told.
+    pub fn crossed(&mut self, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
+        let fingerprint = fingerprint(&crossing);
+        let known = self.by_fingerprint.get(&fingerprint).copied();
+        let fresh = known.and_then(|id| self.by_id.get(&id)).filter(|e| now_ms - e.told_ms < self.settings.dedup_ms);
+        let Some(id) = fresh.map(|e| e.id) else {
+            return self.open(fingerprint, crossing, now_ms);
+        };
+        let dedup_ms = self.settings.dedup_ms;
+        let Some(escalation) = self.change(id) else { return (id, Outcome::Added, None) };
+        escalation.firing += 1;
+        escalation.crossings += 1;
+        escalation.count = escalation.count.saturating_add(crossing.count);
+        escalation.last_ms = escalation.last_ms.max(crossing.last_ms);
+        escalation.first_ms = escalation.first_ms.min(crossing.first_ms);
+        // At most one pair of "again" and its end in that time: a flapping service is told of once.
+        let may_tell = escalation.end_told && escalation.again_told_ms.is_none_or(|told| now_ms - told >= dedup_ms);
+        if !may_tell {
+            return (id, Outcome::Added, None);
+        }
+        escalation.end_told = false;
+        escalation.again_told_ms = Some(now_ms);
+        escalation.told_ms = now_ms;
+        let post = Post { escalation: id, due_ms: now_ms, notice: escalation.notice(NoticeKind::Again, now_ms) };
+        (id, Outcome::Again, Some(post))
+    }
+
+    fn open(&mut self, fingerprint: u128, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let cleaned = |text: &str| Redacted::new(text).one_line().cut(200);
+        let escalation = Escalation {
+            id,
+            fingerprint,
+            label: crossing.label,
+            severity: crossing.severity,
+            summary: Redacted::new(&crossing.summary).cut(500),
+            cluster: cleaned(&crossing.cluster),
+            service: cleaned(&crossing.service),
+            group: crossing.group.iter().map(|(name, value)| (name.clone(), cleaned(value))).collect(),
+            threshold: crossing.threshold,
+            window_seconds: crossing.window_seconds,
+            late: crossing.late,
+            opened_ms: now_ms,
+            count: crossing.count,
+            first_ms: crossing.first_ms,
+            last_ms: crossing.last_ms,
+            samples: crossing.samples,
+            crossings: 1,
+            firing: 1,
+            told_ms: now_ms,
+            end_told: false,
+            again_told_ms: None,
+            threads: BTreeMap::new(),
+        };
+        let notice = escalation.notice(NoticeKind::Opened, now_ms);
+        self.before.entry(id).or_insert(None);
+        self.by_fingerprint.insert(fingerprint, id);
+        self.by_id.insert(id, escalation);
+        self.make_room();
+        (id, Outcome::Opened, Some(Post { escalation: id, due_ms: now_ms + self.settings.settle_ms, notice }))
+    }
+
+    /// More lines of a window that fires already.
+    pub fn counted(&mut self, id: u64, count: u64, first_ms: i64, last_ms: i64, samples: &[Redacted]) {
+        let Some(escalation) = self.change(id) else { return };
+        escalation.count = escalation.count.saturating_add(count);
+        escalation.first_ms = escalation.first_ms.min(first_ms);
+        escalation.last_ms = escalation.last_ms.max(last_ms);
+        let room = SAMPLES_MAX.saturating_sub(escalation.samples.len());
+        escalation.samples.extend(samples.iter().take(room).cloned());
+    }
+
+    /// A window fell quiet: resolved, when its service goes on sending; else there is no data.
+    pub fn quieted(&mut self, id: u64, resolved: bool, now_ms: i64) -> Option<Post> {
+        let escalation = self.change(id)?;
+        escalation.firing = escalation.firing.saturating_sub(1);
+        // A backlog has no end to tell; neither has one of several groups.
+        if escalation.firing > 0 || escalation.late {
+            return None;
+        }
+        self.tell_end(id, if resolved { NoticeKind::Resolved } else { NoticeKind::NoData }, now_ms)
+    }
+
+    /// After "no data" its service sent again, and stayed below for a whole window.
+    pub fn came_back(&mut self, id: u64, now_ms: i64) -> Option<Post> {
+        let escalation = self.change(id)?;
+        if escalation.firing > 0 || !escalation.end_told {
+            return None;
+        }
+        escalation.end_told = false;
+        self.tell_end(id, NoticeKind::Resolved, now_ms)
+    }
+
+    /// Its rule is gone: it fires no more, and nobody is told, since a person ended it.
+    pub fn abandoned(&mut self, id: u64) {
+        if let Some(escalation) = self.change(id) {
+            escalation.firing = escalation.firing.saturating_sub(1);
+        }
+    }
+
+    fn tell_end(&mut self, id: u64, kind: NoticeKind, now_ms: i64) -> Option<Post> {
+        let escalation = self.change(id)?;
+        // Told already, and nothing was told since that it could be the end of.
+        if escalation.end_told {
+            return None;
+        }
+        escalation.end_told = true;
+        escalation.told_ms = now_ms;
+        Some(Post { escalation: id, due_ms: now_ms, notice: escalation.notice(kind, now_ms) })
+    }
+
+    /// Where its first message stands.
+    pub fn thread(&mut self, id: u64, destination: &str, thread: String) {
+        if let Some(escalation) = self.change(id) {
+            escalation.threads.insert(destination.to_owned(), thread);
+        }
+    }
+
+    /// What the next commit must write: changed escalations, and those forgotten.
+    pub fn changes(&self) -> Vec<(u64, Option<&Escalation>)> {
+        let mut ids: Vec<u64> = self.before.keys().copied().collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|id| (id, self.by_id.get(&id))).collect()
+    }
+
+    /// The commit is durable.
+    pub fn settled(&mut self) {
+        self.before.clear();
+    }
+
+    /// The commit failed: everything since the last one is as if it had not been. Numbers are not reused.
+    pub fn take_back(&mut self) {
+        for (id, before) in std::mem::take(&mut self.before) {
+            if let Some(now) = self.by_id.remove(&id) {
+                self.by_fingerprint.remove(&now.fingerprint);
+            }
+            if let Some(before) = before {
+                self.by_id.insert(id, before);
+            }
+        }
+        self.by_fingerprint = self.by_id.values().map(|e| (e.fingerprint, e.id)).collect();
+    }
+
+    fn change(&mut self, id: u64) -> Option<&mut Escalation> {
+        let escalation = self.by_id.get_mut(&id)?;
+        self.before.entry(id).or_insert_with(|| Some(escalation.clone()));
+        Some(escalation)
+    }
+
+    fn make_room(&mut self) {
+        if self.by_id.len() <= HELD_MAX {
+            return;
+        }
+        let Some(id) = self.by_id.values().find(|e| e.firing == 0).map(|e| e.id) else { return };
+        if let Some(gone) = self.by_id.remove(&id) {
+            if self.by_fingerprint.get(&gone.fingerprint) == Some(&id) {
+                self.by_fingerprint.remove(&gone.fingerprint);
+            }
+            self.before.entry(id).or_insert(Some(gone));
+        }
+    }
+}
+
+impl Escalation {
+    /// What a human reads of it now.
+    pub fn notice(&self, kind: NoticeKind, now_ms: i64) -> Notice {
+        Notice {
+            kind,
+            escalation: self.id,
+            label: self.label.clone(),
+            severity: self.severity,
+            summary: self.summary.clone(),
+            cluster: self.cluster.clone(),
+            service: self.service.clone(),
+            group: self.group.clone(),
+            count: self.count,
+            threshold: self.threshold,
+            window_seconds: self.window_seconds,
+            first_ms: self.first_ms,
+            last_ms: self.last_ms,
+            at_ms: now_ms,
+            late: self.late,
+            samples: self.samples.clone(),
+            dedup_key: format!("{:032x}", self.fingerprint),
+            suggested_fix: None,
+            in_doubt: false,
+        }
+    }
+}
+
+/// Stable across runs and versions: people key their own alerting on it.
+fn fingerprint(crossing: &Crossing) -> u128 {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    let late = if crossing.late { "late" } else { "live" };
+    for part in [&crossing.cluster, &crossing.service, &crossing.label, late] {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.digest128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn crossing(count: u64) -> Crossing {
+        Crossing {
+            label: "http_5xx".into(),
+            severity: Severity::Critical,
+            summary: "5xx".into(),
+            cluster: "prod".into(),
+            service: "checkout".into(),
+            group: vec![("service".into(), "checkout".into())],
+            threshold: 10,
+            window_seconds: 60,
+            late: false,
+            count,
+            first_ms: 0,
+            last_ms: 0,
+            samples: vec![],
+        }
+    }
+
+    fn desk() -> Desk {
+        Desk::new(Settings { dedup_ms: HOUR, settle_ms: 2000 })
+    }
+
+    fn kind(post: &Option<Post>) -> Option<NoticeKind> {
+        post.as_ref().map(|p| p.notice.kind)
+    }
+
+    #[test]
+    fn a_flapping_service_is_told_of_once_with_one_pair_and_then_keeps_quiet_until_the_time_is_over() {
+        let mut desk = desk();
+        let (id, outcome, post) = desk.crossed(crossing(20), 0);
+        assert_eq!((id, outcome, kind(&post)), (1, Outcome::Opened, Some(NoticeKind::Opened)));
+        assert_eq!(post.map(|p| p.due_ms), Some(2000), "it settles first");
+        assert_eq!(kind(&desk.quieted(1, true, 100_000)), Some(NoticeKind::Resolved));
+        let (id, outcome, post) = desk.crossed(crossing(5), 200_000);
+        assert_eq!((id, outcome, kind(&post)), (1, Outcome::Again, Some(NoticeKind::Again)));
+        assert_eq!(kind(&desk.quieted(1, true, 300_000)), Some(NoticeKind::Resolved));
+        for n in 4..30 {
+            let (id, outcome, post) = desk.crossed(crossing(1), n * 100_000);
+            assert_eq!((id, outcome, kind(&post)), (1, Outcome::Added, None));
+            assert_eq!(desk.quieted(1, true, n * 100_000 + 50_000), None);
+        }
+        assert_eq!(desk.get(1).map(|e| (e.count, e.crossings)), Some((20 + 5 + 26, 28)));
+        let (id, outcome, _) = desk.crossed(crossing(1), 300_000 + HOUR);
+        assert_eq!((id, outcome), (2, Outcome::Opened), "an hour after the last message");
+    }
+
+    #[test]
+    fn several_windows_of_one_escalation_are_resolved_when_the_last_one_is() {
+        let mut desk = desk();
+        desk.crossed(crossing(20), 0);
+        desk.crossed(crossing(20), 10);
+        assert_eq!(desk.quieted(1, true, 20), None);
+        assert_eq!(kind(&desk.quieted(1, true, 30)), Some(NoticeKind::Resolved));
+    }
+
+    #[test]
+    fn silence_is_never_called_resolved_until_the_service_is_back() {
+        let mut desk = desk();
+        desk.crossed(crossing(20), 0);
+        assert_eq!(kind(&desk.quieted(1, false, 20)), Some(NoticeKind::NoData));
+        assert_eq!(kind(&desk.came_back(1, 30)), Some(NoticeKind::Resolved));
+    }
+
+    #[test]
+    fn another_service_or_a_backlog_is_another_escalation() {
+        let mut desk = desk();
+        desk.crossed(crossing(20), 0);
+        assert_eq!(desk.crossed(Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 2);
+        assert_eq!(desk.crossed(Crossing { late: true, ..crossing(1) }, 2).0, 3);
+        assert_eq!(desk.quieted(3, true, 3), None, "a backlog has no end");
+    }
+
+    #[test]
+    fn what_a_failed_commit_changed_is_taken_back_and_its_number_stays_unused() {
+        let mut desk = desk();
+        desk.crossed(crossing(20), 0);
+        assert_eq!(desk.changes().len(), 1);
+        desk.settled();
+        desk.counted(1, 7, 0, 9, &[]);
+        desk.crossed(Crossing { service: "cart".into(), ..crossing(1) }, 1);
+        desk.take_back();
+        assert_eq!(desk.get(1).map(|e| e.count), Some(20));
+        assert_eq!((desk.get(2), desk.changes().len()), (None, 0));
+        assert_eq!(desk.crossed(Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 3);
+    }
+}

@@ -1,0 +1,319 @@
+//! `POST /ingest`: pulls frames, stages what their lines say, hands the batch to the ledger, answers.
+//!
+//! A body is never held: each frame is hashed, cut into lines and matched as it comes, and only the counts
+//! remain. Nothing counts before the body has ended and the ledger has made it durable; a body that ends
+//! early counts nothing, and its sender brings it again whole.
+
+pub mod decode;
+pub mod lines;
+pub mod reply;
+pub mod stage;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HeaderMap, VIA};
+use hyper::{Request, Response};
+use tokio::sync::{Semaphore, watch};
+
+use crate::ledger::{DeliveryKey, Ledger};
+use crate::metrics::Metrics;
+use decode::{Decoder, Encoding};
+use lines::Lines;
+use reply::{Answer, Counts};
+use stage::{Batch, Outcome};
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub max_line_bytes: usize,
+    /// Groups that one batch may stage; further ones count in their watch's `~other` group.
+    pub max_groups_per_batch: usize,
+    pub lateness_ms: i64,
+    pub max_encoded_bytes: u64,
+    pub max_decoded_bytes: u64,
+    /// Requests read at once; more wait unread, up to `admission_wait`.
+    pub max_requests: usize,
+    pub admission_wait: Duration,
+    /// From head to answer.
+    pub request_time: Duration,
+    /// Header that carries the Fluent Bit tag (`header_tag`), lower case.
+    pub tag_header: String,
+}
+
+/// Where the receiver is in its life.
+#[derive(Clone)]
+pub enum Phase {
+    /// The store is being opened.
+    Starting,
+    Ready {
+        ledger: Ledger,
+        seed: u64,
+    },
+    Draining,
+}
+
+/// One connection: whose answer was heard last.
+pub struct Peer {
+    pub ip: IpAddr,
+    /// The delivery that the last answer on this connection acknowledged. A plain lock: held for a swap.
+    acknowledged: Mutex<Option<DeliveryKey>>,
+}
+
+/// Everything that ingest needs; shared by all connections.
+pub struct Ingest {
+    settings: Settings,
+    phase: watch::Receiver<Phase>,
+    admission: Arc<Semaphore>,
+    metrics: Metrics,
+    /// Unix milliseconds.
+    clock: fn() -> i64,
+}
+
+impl Peer {
+    pub fn new(ip: IpAddr) -> Peer {
+        Peer { ip, acknowledged: Mutex::new(None) }
+    }
+
+    fn swap(&self, delivery: Option<DeliveryKey>) -> Option<DeliveryKey> {
+        std::mem::replace(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner), delivery)
+    }
+}
+
+impl Ingest {
+    pub fn new(settings: Settings, phase: watch::Receiver<Phase>, metrics: Metrics, clock: fn() -> i64) -> Ingest {
+        let admission = Arc::new(Semaphore::new(settings.max_requests));
+        Ingest { settings, phase, admission, metrics, clock }
+    }
+
+    /// Answers one request. `token`: the name that its credentials proved, empty where none are asked for.
+    pub async fn handle<B>(&self, peer: &Peer, token: &str, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let begun = Instant::now();
+        let person = reply::wants_json(request.headers());
+        let answer = match tokio::time::timeout(self.settings.request_time, self.answer(peer, token, request)).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::TooSlow,
+        };
+        self.metrics.ingest_seconds.observe(begun.elapsed().as_secs_f64());
+        self.metrics.batches.with_label_values(&[answer.label()]).inc();
+        reply::response(&answer, person, &self.metrics)
+    }
+
+    async fn answer<B>(&self, peer: &Peer, token: &str, request: Request<B>) -> Answer
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let (head, mut body) = request.into_parts();
+        let encoding = match Encoding::of(&head.headers) {
+            Ok(encoding) => encoding,
+            Err(name) => {
+                self.drain(&mut body).await;
+                return Answer::UnknownEncoding(name);
+            }
+        };
+        let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|bytes| bytes > self.settings.max_encoded_bytes) {
+            self.drain(&mut body).await;
+            return Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" };
+        }
+        // Unread until there is room: the sender's socket holds the bytes, not our memory.
+        let wait = tokio::time::Instant::now() + self.settings.admission_wait;
+        let (ledger, seed) = match self.ready(wait).await {
+            Ok(ready) => ready,
+            Err(answer) => return answer,
+        };
+        let Ok(Ok(_permit)) = tokio::time::timeout_at(wait, self.admission.acquire()).await else {
+            return Answer::Overloaded;
+        };
+        self.metrics.ingest_in_flight.inc();
+        let in_flight = InFlight(&self.metrics);
+        let sender = Sender::of(peer, token, &head.headers, &self.settings.tag_header);
+        // A later request on the connection that carried an answer shows that it was heard.
+        if let Some(heard) = peer.swap(None)
+            && sender.connection_is_its_own
+            && heard.sender == sender.id
+        {
+            ledger.confirm(heard);
+        }
+        let answer = self.read(&ledger, seed, &sender, encoding, &mut body).await;
+        if let Answer::Counted { delivery, .. } = &answer {
+            peer.swap(*delivery);
+        }
+        drop(in_flight);
+        answer
+    }
+
+    async fn ready(&self, deadline: tokio::time::Instant) -> Result<(Ledger, u64), Answer> {
+        let mut phase = self.phase.clone();
+        loop {
+            match &*phase.borrow_and_update() {
+                Phase::Ready { ledger, seed } => return Ok((ledger.clone(), *seed)),
+                Phase::Draining => return Err(Answer::Draining),
+                Phase::Starting => {}
+            }
+            match tokio::time::timeout_at(deadline, phase.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return Err(Answer::Starting),
+            }
+        }
+    }
+
+    async fn read<B>(&self, ledger: &Ledger, seed: u64, sender: &Sender<'_>, encoding: Encoding, body: &mut B) -> Answer
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let mut batch = Batch::new(ledger.watches(), &self.settings, sender.tag, (self.clock)());
+        let mut lines = Lines::new(self.settings.max_line_bytes);
+        let mut decoder = Decoder::new(encoding);
+        let mut digest = xxhash_rust::xxh3::Xxh3::with_seed(seed);
+        let (mut encoded, mut decoded) = (0u64, 0u64);
+        let mut broken = false;
+        while let Some(frame) = body.frame().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    tracing::debug!(%error, "body ended early: nothing of it counts");
+                    self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(batch.tally().read());
+                    return Answer::Aborted;
+                }
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            encoded += data.len() as u64;
+            if encoded > self.settings.max_encoded_bytes {
+                self.drain(body).await;
+                return Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" };
+            }
+            if broken {
+                continue;
+            }
+            let fed = decoder.feed(&data, |plain| {
+                decoded += plain.len() as u64;
+                digest.update(plain);
+                lines.feed(plain, |line| batch.line(line));
+                decoded <= self.settings.max_decoded_bytes
+            });
+            match fed {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.drain(body).await;
+                    return Answer::TooLarge { limit: self.settings.max_decoded_bytes, what: "decoded" };
+                }
+                Err(error) => {
+                    // What decoded before the fault counts; the rest is one rejected line.
+                    tracing::warn!(%error, encoding = encoding.as_str(), at_byte = decoded, "body cannot be decoded from here on");
+                    broken = true;
+                }
+            }
+        }
+        if !broken
+            && let Err(error) = decoder.finish(|plain| {
+                decoded += plain.len() as u64;
+                digest.update(plain);
+                lines.feed(plain, |line| batch.line(line));
+            })
+        {
+            tracing::warn!(%error, encoding = encoding.as_str(), at_byte = decoded, "body ends before its compression does");
+            broken = true;
+        }
+        if broken {
+            // The line it broke off in is part of what was rejected.
+            batch.undecodable();
+        } else {
+            lines.finish(|line| batch.line(line));
+        }
+        self.metrics.bytes.inc_by(decoded);
+        let delivery = sender.may_repeat.then(|| DeliveryKey { digest: digest.digest128(), sender: sender.id });
+        self.commit(ledger, batch, delivery).await
+    }
+
+    async fn commit(&self, ledger: &Ledger, batch: Batch, delivery: Option<DeliveryKey>) -> Answer {
+        let (staged, tally, services) = batch.finish(delivery);
+        let has_effect = !staged.groups.is_empty();
+        let committed = match ledger.commit(staged).await {
+            Ok(committed) => committed,
+            Err(_) => {
+                self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(tally.read());
+                return Answer::Unavailable;
+            }
+        };
+        if committed.repeat {
+            self.metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(tally.read());
+        } else {
+            tally.publish(&self.metrics);
+            for service in &services {
+                service.publish(&self.metrics);
+                if let Some(newest_ms) = service.newest_ms {
+                    ledger.shards().saw(&service.cluster, &service.service, newest_ms);
+                }
+            }
+        }
+        let counts = Counts { tally, repeat: committed.repeat, crossed: committed.crossings };
+        Answer::Counted { counts, delivery: delivery.filter(|_| has_effect) }
+    }
+
+    /// Reads a refused body to its end: answered early, a sender that still writes sees a reset in place
+    /// of the answer, and tries again for ever.
+    async fn drain<B>(&self, body: &mut B)
+    where
+        B: hyper::body::Body<Data = Bytes> + Unpin,
+    {
+        let mut left = self.settings.max_decoded_bytes;
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    }
+}
+
+/// Who sends: what a repeat must come from to be one.
+struct Sender<'h> {
+    id: u64,
+    tag: Option<&'h [u8]>,
+    /// Fluent Bit sends no `Accept`; who does is a person or a script, whose equal bodies all count.
+    may_repeat: bool,
+    /// No balancer in between pools connections, so what comes on this one comes from the same sender.
+    connection_is_its_own: bool,
+}
+
+impl<'h> Sender<'h> {
+    fn of(peer: &Peer, token: &str, headers: &'h HeaderMap, tag_header: &str) -> Sender<'h> {
+        let tag = headers.get(tag_header).map(hyper::header::HeaderValue::as_bytes);
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for part in [token.as_bytes(), tag.unwrap_or_default(), peer.ip.to_string().as_bytes()] {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let pooled =
+            headers.contains_key("x-forwarded-for") || headers.contains_key(FORWARDED) || headers.contains_key(VIA);
+        Sender { id: hash.digest(), tag, may_repeat: !headers.contains_key(ACCEPT), connection_is_its_own: !pooled }
+    }
+}
+
+impl Encoding {
+    /// Of the `Content-Encoding` header; the name, shortened, where it is none we know.
+    fn of(headers: &HeaderMap) -> Result<Encoding, String> {
+        let Some(value) = headers.get(CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
+        let name = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
+        Encoding::from_name(&name).ok_or_else(|| name.chars().filter(|c| c.is_ascii_graphic()).take(32).collect())
+    }
+}
+
+/// Counts a request as being read for as long as it lives, however it ends.
+struct InFlight<'m>(&'m Metrics);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.ingest_in_flight.dec();
+    }
+}

@@ -1,0 +1,314 @@
+//! What one request's lines add up to, before anything counts.
+//!
+//! Lines come one by one; what remains of them are counts by watch, group and bucket, a few samples, and a
+//! tally in which every line read stands exactly once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Settings;
+use super::lines::Line;
+use crate::escalation::SAMPLES_MAX;
+use crate::ledger::window::{Bucket, Width};
+use crate::ledger::{DeliveryKey, Lane, Staged, StagedGroup};
+use crate::metrics::Metrics;
+use crate::record::json::Malformed;
+use crate::record::stripped::stripped;
+use crate::record::{Delivery, Piece, Reader, Record};
+use crate::redact::Redacted;
+use crate::watch::{Watch, WatchSet, group_key};
+
+/// A record's own time may be this far ahead of ours before it is not believed, in milliseconds.
+const AHEAD_MAX_MS: i64 = 60_000;
+/// Services that get figures of their own, of one batch and as metric labels; the rest is `other`.
+const SERVICES_MAX: usize = 200;
+
+/// What became of a line. A closed set: every line read ends in exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Matched,
+    Unmatched,
+    Blank,
+    /// A health check that no watch matched.
+    Own,
+    Rejected,
+    /// Of a batch that was counted before.
+    Repeat,
+    /// Of a body that ended early, or could not be committed.
+    Aborted,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Matched => "matched",
+            Outcome::Unmatched => "unmatched",
+            Outcome::Blank => "blank",
+            Outcome::Own => "own",
+            Outcome::Rejected => "rejected",
+            Outcome::Repeat => "repeat",
+            Outcome::Aborted => "aborted",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub matched: u64,
+    pub unmatched: u64,
+    pub blank: u64,
+    pub own: u64,
+    /// By reason, as [`Malformed::ALL`] has them, and last: could not be decoded.
+    pub rejected: [u64; Malformed::ALL.len() + 1],
+    /// Of the lines above: longer than the cap, matched on their head.
+    pub cut: u64,
+}
+
+/// Reason of the lines that stand for a body's undecodable rest.
+const UNDECODABLE: &str = "undecodable";
+
+impl Tally {
+    pub fn rejected(&self) -> u64 {
+        self.rejected.iter().sum()
+    }
+
+    /// Every line read.
+    pub fn read(&self) -> u64 {
+        self.matched + self.unmatched + self.blank + self.own + self.rejected()
+    }
+
+    pub fn reasons(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = Malformed::ALL.iter().map(|r| r.as_str()).chain([UNDECODABLE]);
+        names.zip(self.rejected).filter(|(_, count)| *count > 0)
+    }
+
+    pub fn publish(&self, metrics: &Metrics) {
+        for (outcome, count) in [
+            (Outcome::Matched, self.matched),
+            (Outcome::Unmatched, self.unmatched),
+            (Outcome::Blank, self.blank),
+            (Outcome::Own, self.own),
+            (Outcome::Rejected, self.rejected()),
+        ] {
+            metrics.lines.with_label_values(&[outcome.as_str()]).inc_by(count);
+        }
+        for (reason, count) in self.reasons() {
+            metrics.rejected.with_label_values(&[reason]).inc_by(count);
+        }
+        metrics.lines_cut.inc_by(self.cut);
+    }
+}
+
+/// What one service sent in one batch.
+#[derive(Clone, Debug)]
+pub struct ServiceFigures {
+    pub cluster: String,
+    pub service: String,
+    pub lines: u64,
+    /// Time of its newest live record: a backlog is no sign of life.
+    pub newest_ms: Option<i64>,
+}
+
+impl ServiceFigures {
+    pub fn publish(&self, metrics: &Metrics) {
+        metrics.service_lines(&self.cluster, &self.service, SERVICES_MAX).inc_by(self.lines);
+    }
+}
+
+/// One request being read.
+pub struct Batch {
+    reader: Reader,
+    sheet: Sheet,
+    tag: Option<Vec<u8>>,
+    arrival_ms: i64,
+}
+
+/// The counts; apart from the reader, so that a record may be read while they change.
+struct Sheet {
+    set: Arc<WatchSet>,
+    tally: Tally,
+    /// Watch place, lane and group, in one key.
+    groups: HashMap<Vec<u8>, StagedGroup>,
+    max_groups: usize,
+    services: Vec<ServiceFigures>,
+    service_places: HashMap<Vec<u8>, usize>,
+    /// The service of the record before: most bodies are one service's.
+    last_service: (Vec<u8>, usize),
+    lateness_ms: i64,
+    scratch: Vec<u8>,
+}
+
+// === impl Batch ===
+
+impl Batch {
+    pub fn new(set: Arc<WatchSet>, settings: &Settings, tag: Option<&[u8]>, arrival_ms: i64) -> Batch {
+        let sheet = Sheet {
+            set,
+            tally: Tally::default(),
+            groups: HashMap::new(),
+            max_groups: settings.max_groups_per_batch,
+            services: Vec::new(),
+            service_places: HashMap::new(),
+            last_service: (Vec::new(), usize::MAX),
+            lateness_ms: settings.lateness_ms,
+            scratch: Vec::new(),
+        };
+        Batch { reader: Reader::default(), sheet, tag: tag.map(<[u8]>::to_vec), arrival_ms }
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.sheet.tally
+    }
+
+    pub fn line(&mut self, line: Line<'_>) {
+        let delivery = Delivery { tag: self.tag.as_deref(), arrival_ms: self.arrival_ms };
+        let sheet = &mut self.sheet;
+        sheet.tally.cut += u64::from(line.cut);
+        let arrival_ms = self.arrival_ms;
+        self.reader.read(line.bytes, line.cut, delivery, |piece| match piece {
+            Piece::Blank => sheet.tally.blank += 1,
+            Piece::Record(record) => sheet.record(record, arrival_ms),
+            Piece::Malformed(reason) => sheet.reject(Malformed::ALL.iter().position(|r| *r == reason)),
+        });
+    }
+
+    /// The rest of the body could not be decoded: one rejected line.
+    pub fn undecodable(&mut self) {
+        self.sheet.reject(None);
+    }
+
+    pub fn finish(self, delivery: Option<DeliveryKey>) -> (Staged, Tally, Vec<ServiceFigures>) {
+        let groups = self.sheet.groups.into_values().collect();
+        (Staged { delivery, groups }, self.sheet.tally, self.sheet.services)
+    }
+}
+
+// === impl Sheet ===
+
+impl Sheet {
+    fn reject(&mut self, reason: Option<usize>) {
+        if let Some(count) = self.tally.rejected.get_mut(reason.unwrap_or(Malformed::ALL.len())) {
+            *count += 1;
+        }
+    }
+
+    fn record(&mut self, record: &Record<'_>, arrival_ms: i64) {
+        let stated_ms = record.time_ms();
+        let time_ms = if stated_ms > arrival_ms + AHEAD_MAX_MS { arrival_ms } else { stated_ms };
+        let lane = if arrival_ms - time_ms > self.lateness_ms { Lane::Late } else { Lane::Live };
+        let own = record.is_health_check();
+        self.service(record, if lane == Lane::Live && !own { Some(time_ms) } else { None });
+        let set = self.set.clone();
+        let mut matched = false;
+        set.matches(record, |place, watch| {
+            matched = true;
+            self.count(record, place, watch, lane, time_ms);
+        });
+        match (matched, own) {
+            (true, _) => self.tally.matched += 1,
+            (false, true) => self.tally.own += 1,
+            (false, false) => self.tally.unmatched += 1,
+        }
+    }
+
+    fn count(&mut self, record: &Record<'_>, place: usize, watch: &Watch, lane: Lane, time_ms: i64) {
+        let mut key = std::mem::take(&mut self.scratch);
+        key.clear();
+        key.extend_from_slice(&(place as u32).to_le_bytes());
+        key.push(lane as u8);
+        group_key(record, &watch.rule.group_by, &mut key);
+        if self.groups.len() >= self.max_groups && !self.groups.contains_key(&key) {
+            key.truncate(5);
+            crate::watch::other_key(watch.rule.group_by.len(), &mut key);
+        }
+        let bucket = Width::of_seconds(watch.rule.window_seconds).bucket(time_ms);
+        match self.groups.get_mut(&key) {
+            Some(group) => {
+                group.first_ms = group.first_ms.min(time_ms);
+                group.last_ms = group.last_ms.max(time_ms);
+                add(&mut group.counts, bucket);
+                if group.samples.len() < SAMPLES_MAX {
+                    let sample = Redacted::new(&stripped(record));
+                    if !group.samples.contains(&sample) {
+                        group.samples.push(sample);
+                    }
+                }
+            }
+            None => {
+                let text = |value: Option<crate::record::text::Text<'_>>| {
+                    value.map(|t| t.to_string_lossy().into_owned()).unwrap_or_default()
+                };
+                let group = StagedGroup {
+                    watch: watch.key,
+                    group: key.get(5..).unwrap_or_default().into(),
+                    lane,
+                    counts: vec![(bucket, 1)],
+                    first_ms: time_ms,
+                    last_ms: time_ms,
+                    cluster: text(record.envelope.cluster()),
+                    service: text(Some(record.service())),
+                    samples: vec![Redacted::new(&stripped(record))],
+                };
+                self.groups.insert(key.clone(), group);
+            }
+        }
+        self.scratch = key;
+    }
+
+    fn service(&mut self, record: &Record<'_>, live_ms: Option<i64>) {
+        let mut key = std::mem::take(&mut self.scratch);
+        key.clear();
+        let cluster = record.envelope.cluster();
+        let service = record.service();
+        key.extend_from_slice(cluster.map(|c| c.raw()).unwrap_or_default());
+        key.push(0);
+        key.extend_from_slice(service.raw());
+        if key != self.last_service.0 {
+            let place = match self.service_places.get(&key) {
+                Some(place) => *place,
+                // Beyond the bound the first place is shared: figures then are of `other`.
+                None if self.services.len() > SERVICES_MAX => self.other_service(),
+                None => {
+                    self.services.push(ServiceFigures {
+                        cluster: cluster.map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
+                        service: service.to_string_lossy().into_owned(),
+                        lines: 0,
+                        newest_ms: None,
+                    });
+                    self.service_places.insert(key.clone(), self.services.len() - 1);
+                    self.services.len() - 1
+                }
+            };
+            self.last_service.0.clone_from(&key);
+            self.last_service.1 = place;
+        }
+        if let Some(figures) = self.services.get_mut(self.last_service.1) {
+            figures.lines += 1;
+            figures.newest_ms = figures.newest_ms.max(live_ms);
+        }
+        self.scratch = key;
+    }
+
+    fn other_service(&mut self) -> usize {
+        let key = b"\0other".to_vec();
+        if let Some(place) = self.service_places.get(&key) {
+            return *place;
+        }
+        self.services.push(ServiceFigures {
+            cluster: String::new(),
+            service: "other".into(),
+            lines: 0,
+            newest_ms: None,
+        });
+        self.service_places.insert(key, self.services.len() - 1);
+        self.services.len() - 1
+    }
+}
+
+/// Lines come nearly in order, so the bucket is almost always the last one.
+fn add(counts: &mut Vec<(Bucket, u64)>, bucket: Bucket) {
+    match counts.iter_mut().rev().find(|(b, _)| *b == bucket) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((bucket, 1)),
+    }
+}

@@ -1,0 +1,221 @@
+//! The ledger: what was counted, once, and still after `kill -9`.
+//!
+//! Request threads only stage. A [`Staged`] batch is handed to one writer, which in commit order tells
+//! repeats from news, computes crossings over the committed windows plus what is not committed yet, writes
+//! one transaction for a group of batches, syncs it, and only then shows the new counts and answers. Once
+//! handed over, a commit is not undone by a client that hangs up.
+//!
+//! Nothing above this module knows where the truth is kept: [`Ledger`] is the seam.
+
+pub mod engine;
+pub mod journal;
+pub mod repeats;
+pub mod shards;
+pub mod window;
+pub mod writer;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::notify::deliver::{Leased, Outbox, Settled};
+use crate::redact::Redacted;
+use crate::watch::rule::Rule;
+use crate::watch::{GroupKey, Origin, WatchKey, WatchSet};
+use shards::Shards;
+use window::Bucket;
+
+/// What one request changes: all of it counts, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Staged {
+    /// What a repeat of this batch would be recognised by; `None`: never taken for one.
+    pub delivery: Option<DeliveryKey>,
+    pub groups: Vec<StagedGroup>,
+}
+
+/// The matches of one watch in one group.
+#[derive(Clone, Debug)]
+pub struct StagedGroup {
+    pub watch: WatchKey,
+    pub group: GroupKey,
+    pub lane: Lane,
+    /// Any order, each bucket once.
+    pub counts: Vec<(Bucket, u64)>,
+    /// Record times, unix milliseconds.
+    pub first_ms: i64,
+    pub last_ms: i64,
+    /// Of the first record: what an escalation names, also when the group is of something else.
+    pub cluster: String,
+    pub service: String,
+    pub samples: Vec<Redacted>,
+}
+
+/// Late lines have windows of their own: a backlog makes neither a false storm nor silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Lane {
+    Live,
+    Late,
+}
+
+/// One group's window.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WindowKey {
+    pub watch: WatchKey,
+    pub lane: Lane,
+    pub group: GroupKey,
+}
+
+/// One delivery of one sender: a digest of the decoded body, and who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DeliveryKey {
+    pub digest: u128,
+    pub sender: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The batch was counted before: nothing of it was counted now.
+    pub repeat: bool,
+    /// Labels of the watches that it made cross.
+    pub crossings: Vec<String>,
+}
+
+/// The store cannot commit now. The sender is to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot commit")]
+pub struct Unavailable;
+
+/// Why a change to the watches was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("the store cannot commit")]
+    Unavailable,
+    #[error("no watch has this label")]
+    Unknown,
+    #[error("the watch is set in the configuration and comes back with it; change it there")]
+    Configured,
+    #[error("{0} watches is the most (POST replaces a label, DELETE makes room)")]
+    Full(usize),
+}
+
+/// What the writer is asked.
+pub(crate) enum Command {
+    Commit(Staged, oneshot::Sender<Result<Committed, Unavailable>>),
+    /// Time has passed: what fell quiet, what is due.
+    Tick,
+    PutWatch(Box<Rule>, Origin, oneshot::Sender<Result<bool, Refused>>),
+    DeleteWatch(String, oneshot::Sender<Result<(), Refused>>),
+    Lease(&'static str, oneshot::Sender<Lease>),
+    Settle(u64, Settled, oneshot::Sender<()>),
+    /// No settling any more: what is to be told is due now. Answers how many rows wait.
+    Hurry(oneshot::Sender<usize>),
+    /// Snapshot and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// What a destination can do now.
+pub(crate) enum Lease {
+    Row(Box<Leased>),
+    /// Nothing is due before this time (unix milliseconds), if ever.
+    Nothing {
+        due_ms: Option<i64>,
+    },
+}
+
+/// The handle: cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    commands: mpsc::Sender<Command>,
+    shards: Arc<Shards>,
+    clock: fn() -> i64,
+}
+
+impl Ledger {
+    pub(crate) fn new(commands: mpsc::Sender<Command>, shards: Arc<Shards>, clock: fn() -> i64) -> Ledger {
+        Ledger { commands, shards, clock }
+    }
+
+    /// Counts a batch. A batch without effect changes nothing and waits for nobody.
+    pub async fn commit(&self, staged: Staged) -> Result<Committed, Unavailable> {
+        if staged.groups.is_empty() {
+            return Ok(Committed::default());
+        }
+        self.ask(|reply| Command::Commit(staged, reply)).await.ok_or(Unavailable)?
+    }
+
+    /// The answer to this delivery was heard: an equal batch from now on is news. Never waits.
+    pub fn confirm(&self, delivery: DeliveryKey) {
+        self.shards.confirm(delivery);
+    }
+
+    /// The rules to match with now.
+    pub fn watches(&self) -> Arc<WatchSet> {
+        self.shards.watches()
+    }
+
+    /// What anyone may read, without asking the writer.
+    pub fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    /// Sets a watch; an existing one of that label is replaced (`true`).
+    pub async fn put_watch(&self, rule: Rule, origin: Origin) -> Result<bool, Refused> {
+        self.ask(|reply| Command::PutWatch(Box::new(rule), origin, reply)).await.ok_or(Refused::Unavailable)?
+    }
+
+    pub async fn delete_watch(&self, label: String) -> Result<(), Refused> {
+        self.ask(|reply| Command::DeleteWatch(label, reply)).await.ok_or(Refused::Unavailable)?
+    }
+
+    /// Lets time pass. Skipped when the writer is behind: the next one does the same work.
+    pub fn tick(&self) {
+        if self.commands.try_send(Command::Tick).is_err() {
+            tracing::debug!("the writer is behind, or gone: tick skipped");
+        }
+    }
+
+    /// Makes everything in the outbox due; answers how much there is.
+    pub async fn hurry(&self) -> usize {
+        self.ask(Command::Hurry).await.unwrap_or(0)
+    }
+
+    /// Writes a snapshot and ends the writer.
+    pub async fn close(&self) {
+        self.ask(Command::Close).await.unwrap_or_default();
+    }
+
+    /// `None`: the writer is gone.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl Outbox for Ledger {
+    async fn lease(&self, destination: &'static str) -> Option<Leased> {
+        loop {
+            // Before asking, so that what is put in between wakes us.
+            let changed = self.shards.outbox_changed.notified();
+            let due_ms = match self.ask(|reply| Command::Lease(destination, reply)).await? {
+                Lease::Row(leased) => return Some(*leased),
+                Lease::Nothing { due_ms } => due_ms,
+            };
+            let wait = due_ms.map(|due| u64::try_from(due - (self.clock)()).unwrap_or(0).max(1));
+            match wait {
+                Some(millis) => {
+                    tokio::select! {
+                        () = changed => {}
+                        () = tokio::time::sleep(std::time::Duration::from_millis(millis)) => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    async fn settle(&self, row: u64, outcome: Settled) {
+        self.ask(|reply| Command::Settle(row, outcome, reply)).await.unwrap_or_default();
+    }
+}

@@ -1,0 +1,87 @@
+//! The ledger's rows: what a commit adds, and the snapshot that ends the journal.
+//!
+//! One row holds a whole group of batches, so a commit costs one insert however many counters it moves.
+//! A row says what was counted and which windows turned; replaying the rows after the snapshot, in order,
+//! gives the windows as they were, without evaluating anything again.
+
+use serde::{Deserialize, Serialize};
+
+use super::window::{Bucket, Phase, Window};
+use super::{DeliveryKey, WindowKey};
+use crate::watch::WatchKey;
+
+/// First byte of every row. Another version's rows are refused, not guessed at.
+const VERSION: u8 = 1;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Clock of arrivals, unix milliseconds.
+    pub at_ms: i64,
+    /// How long the receiver has been up in all its runs: the clock of unconfirmed deliveries.
+    pub uptime_ms: u64,
+    pub counts: Vec<Counted>,
+    /// Windows whose phase changed, as they are now.
+    pub turned: Vec<(WindowKey, Window)>,
+    pub delivered: Vec<DeliveryKey>,
+    pub confirmed: Vec<DeliveryKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    pub window: WindowKey,
+    pub counts: Vec<(Bucket, u64)>,
+    pub last_ms: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub uptime_ms: u64,
+    pub windows: Vec<(WindowKey, Window)>,
+    pub totals: Vec<(WatchKey, Total)>,
+    pub unconfirmed: Vec<(DeliveryKey, u64)>,
+    /// Cluster and service, and the time of the newest record of each.
+    pub seen: Vec<(String, String, i64)>,
+}
+
+/// All that a watch ever matched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total {
+    pub matched: u64,
+    pub last_ms: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("row cannot be read: {0}")]
+pub struct Unreadable(String);
+
+pub fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    // Fails only for types that cannot know their length; ours all do.
+    postcard::to_extend(row, vec![VERSION]).unwrap_or_default()
+}
+
+pub fn decode<T: for<'de> Deserialize<'de>>(row: &[u8]) -> Result<T, Unreadable> {
+    match row.split_first() {
+        Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| Unreadable(e.to_string())),
+        Some((version, _)) => Err(Unreadable(format!("version {version}, this program writes {VERSION}"))),
+        None => Err(Unreadable("it is empty".into())),
+    }
+}
+
+impl Entry {
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.turned.is_empty() && self.delivered.is_empty() && self.confirmed.is_empty()
+    }
+
+    /// A window that left the firing phase is journalled whole; a crossing too.
+    pub fn turned(&mut self, key: &WindowKey, window: &Window) {
+        match self.turned.iter_mut().find(|(held, _)| held == key) {
+            Some((_, held)) => held.clone_from(window),
+            None => self.turned.push((key.clone(), window.clone())),
+        }
+    }
+}
+
+/// Whether `phase` is one that time alone can end.
+pub fn is_active(phase: Phase) -> bool {
+    phase != Phase::Quiet
+}

@@ -1,0 +1,122 @@
+//! What everyone may read: the committed windows and totals, lock-sharded, and the current rules.
+//!
+//! Only the writer changes windows, after the commit that changed them is durable; readers see committed
+//! counts or older ones, never newer. The two things request threads write here are of another kind: when a
+//! service was last heard of (a loss of ten seconds of it is harmless), and which answers were heard.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use tokio::sync::Notify;
+
+use super::journal::Total;
+use super::window::{Phase, Width, Window};
+use super::{DeliveryKey, Lane, WindowKey};
+use crate::watch::{WatchKey, WatchSet};
+
+/// Services whose last sign of life is kept; further ones share no entry and count as never heard of.
+pub const SERVICES_MAX: usize = 20_000;
+/// Confirmations waiting for the writer; beyond it they are dropped, and an equal batch may be taken for a
+/// repeat until its time is up.
+const CONFIRMED_MAX: usize = 100_000;
+
+pub struct Shards {
+    pub(super) windows: DashMap<WindowKey, Window>,
+    pub(super) totals: DashMap<WatchKey, Total>,
+    /// (cluster, service) → time of its newest live record, unix milliseconds.
+    seen: DashMap<(String, String), i64>,
+    watches: ArcSwap<WatchSet>,
+    /// A plain lock: held for a push or a take, never across an await.
+    confirmed: Mutex<Vec<DeliveryKey>>,
+    pub(super) outbox_changed: Notify,
+}
+
+/// One group of a watch, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    pub group: crate::watch::GroupKey,
+    pub count: u64,
+    pub phase: Phase,
+}
+
+impl Shards {
+    pub fn new(watches: Arc<WatchSet>) -> Shards {
+        Shards {
+            windows: DashMap::new(),
+            totals: DashMap::new(),
+            seen: DashMap::new(),
+            watches: ArcSwap::new(watches),
+            confirmed: Mutex::default(),
+            outbox_changed: Notify::new(),
+        }
+    }
+
+    pub fn watches(&self) -> Arc<WatchSet> {
+        self.watches.load_full()
+    }
+
+    pub(super) fn set_watches(&self, watches: Arc<WatchSet>) {
+        self.watches.store(watches);
+    }
+
+    pub fn windows_len(&self) -> usize {
+        self.windows.len()
+    }
+
+    pub fn total(&self, watch: WatchKey) -> Total {
+        self.totals.get(&watch).map(|t| *t).unwrap_or_default()
+    }
+
+    /// The live groups of every watch as of `now_ms`, those with the highest counts first.
+    pub fn groups(&self, now_ms: i64) -> HashMap<WatchKey, Vec<GroupView>> {
+        let set = self.watches();
+        let widths: HashMap<WatchKey, Width> =
+            set.watches().iter().map(|w| (w.key, Width::of_seconds(w.rule.window_seconds))).collect();
+        let mut out: HashMap<WatchKey, Vec<GroupView>> = HashMap::new();
+        for entry in &self.windows {
+            let (key, window) = entry.pair();
+            let Some(width) = widths.get(&key.watch).filter(|_| key.lane == Lane::Live) else { continue };
+            let view =
+                GroupView { group: key.group.clone(), count: window.count(width.bucket(now_ms)), phase: window.phase };
+            out.entry(key.watch).or_default().push(view);
+        }
+        for groups in out.values_mut() {
+            groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.group.cmp(&b.group)));
+        }
+        out
+    }
+
+    /// A service sent something of this time.
+    pub fn saw(&self, cluster: &str, service: &str, time_ms: i64) {
+        let key = (cluster.to_owned(), service.to_owned());
+        if let Some(mut seen) = self.seen.get_mut(&key) {
+            *seen = (*seen).max(time_ms);
+            return;
+        }
+        if self.seen.len() < SERVICES_MAX {
+            self.seen.insert(key, time_ms);
+        }
+    }
+
+    /// Newest record of those that `of` accepts.
+    pub(super) fn last_seen(&self, of: impl Fn(&str, &str) -> bool) -> Option<i64> {
+        self.seen.iter().filter(|e| of(&e.key().0, &e.key().1)).map(|e| *e.value()).max()
+    }
+
+    pub fn seen(&self) -> Vec<(String, String, i64)> {
+        self.seen.iter().map(|e| (e.key().0.clone(), e.key().1.clone(), *e.value())).collect()
+    }
+
+    pub(super) fn confirm(&self, delivery: DeliveryKey) {
+        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        if confirmed.len() < CONFIRMED_MAX {
+            confirmed.push(delivery);
+        }
+    }
+
+    pub(super) fn take_confirmed(&self) -> Vec<DeliveryKey> {
+        std::mem::take(&mut self.confirmed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

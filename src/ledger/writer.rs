@@ -1,0 +1,260 @@
+//! The one writer: a thread that owns the engine and the store, and commits groups of batches.
+//!
+//! While one group is being synced the next one gathers, so the rate of syncs adapts to the disk and never
+//! to the number of requests. A failpoint stands between commit and answer for the tests that kill us there.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::engine::{Draft, Engine, Now, Settings};
+use super::{Command, Committed, Lease, Ledger, Staged, Unavailable};
+use crate::failpoint::Failpoint;
+use crate::metrics::Metrics;
+use crate::notify::deliver::Leased;
+use crate::store::{Loaded, Store, Transaction};
+use crate::watch::Watch;
+
+/// Most batches of one transaction: a bound on what one failed write costs, far above what gathers in a sync.
+const GROUP_MAX: usize = 256;
+/// A snapshot may take at most this share of the writer's time.
+const SNAPSHOT_SHARE: u32 = 20;
+
+pub struct Parts {
+    pub settings: Settings,
+    pub base: Vec<Watch>,
+    pub store: Box<dyn Store>,
+    pub loaded: Loaded,
+    pub metrics: Metrics,
+    pub failpoint: Failpoint,
+    /// Unix milliseconds.
+    pub clock: fn() -> i64,
+    /// Batches that may wait for the writer; more wait in their requests.
+    pub queue: usize,
+    pub snapshot_every: Duration,
+}
+
+struct Writer {
+    engine: Engine,
+    store: Box<dyn Store>,
+    metrics: Metrics,
+    failpoint: Failpoint,
+    clock: fn() -> i64,
+    started: Instant,
+    /// Uptime of earlier runs.
+    uptime_before_ms: u64,
+    snapshot_every: Duration,
+    snapshot_next: Instant,
+    /// Something was journalled since the last snapshot.
+    dirty: bool,
+    /// The last write failed: said once, and once when it is over.
+    failing: bool,
+}
+
+type Waiting = (Staged, oneshot::Sender<Result<Committed, Unavailable>>);
+
+/// Starts the writer. The second value resolves when its thread has ended: after `close`, or because it
+/// panicked, and then the process must not go on.
+pub fn start(parts: Parts) -> std::io::Result<(Ledger, oneshot::Receiver<()>)> {
+    let now_ms = (parts.clock)();
+    let (engine, uptime_before_ms) = Engine::new(parts.settings, parts.base, parts.loaded, now_ms);
+    let shards = engine.shards();
+    for watch in shards.watches().watches() {
+        parts.metrics.watch_matches.with_label_values(&[&watch.rule.label]).inc_by(shards.total(watch.key).matched);
+    }
+    let (commands, inbox) = mpsc::channel(parts.queue);
+    let (ended, end) = oneshot::channel();
+    let writer = Writer {
+        engine,
+        store: parts.store,
+        metrics: parts.metrics,
+        failpoint: parts.failpoint,
+        clock: parts.clock,
+        started: Instant::now(),
+        uptime_before_ms,
+        snapshot_every: parts.snapshot_every,
+        snapshot_next: Instant::now() + parts.snapshot_every,
+        dirty: false,
+        failing: false,
+    };
+    std::thread::Builder::new().name("ledger".into()).spawn(move || {
+        // Dropped when the thread ends, however it ends.
+        let _ended = ended;
+        writer.run(inbox);
+    })?;
+    Ok((Ledger::new(commands, shards, parts.clock), end))
+}
+
+impl Writer {
+    fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        self.gauges();
+        while let Some(first) = inbox.blocking_recv() {
+            let mut group: Vec<Waiting> = Vec::new();
+            let mut next = Some(first);
+            // Batches gather; anything else is done after those that came before it.
+            while let Some(command) = next.take() {
+                match command {
+                    Command::Commit(staged, reply) => {
+                        group.push((staged, reply));
+                        if group.len() < GROUP_MAX {
+                            next = inbox.try_recv().ok();
+                        }
+                    }
+                    other => {
+                        self.commit(std::mem::take(&mut group));
+                        if let Command::Close(reply) = other {
+                            self.snapshot();
+                            drop(self);
+                            // Nobody may be left to hear it.
+                            reply.send(()).unwrap_or_default();
+                            return;
+                        }
+                        self.other(other);
+                    }
+                }
+            }
+            self.commit(group);
+        }
+    }
+
+    fn now(&self) -> Now {
+        let up = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { ms: (self.clock)(), uptime_ms: self.uptime_before_ms.saturating_add(up) }
+    }
+
+    fn commit(&mut self, group: Vec<Waiting>) {
+        if group.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let (batches, replies): (Vec<Staged>, Vec<_>) = group.into_iter().unzip();
+        let (draft, committed) = self.engine.commit(&batches, now);
+        let begun = Instant::now();
+        let durable = self.write(draft, now);
+        self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        for (reply, committed) in replies.into_iter().zip(committed) {
+            // A client that hung up misses its answer; what it sent is counted all the same.
+            reply.send(if durable { Ok(committed) } else { Err(Unavailable) }).unwrap_or_default();
+        }
+    }
+
+    fn other(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Commit(..) | Command::Close(..) => {}
+            Command::Tick => self.tick(now),
+            Command::PutWatch(rule, origin, reply) => {
+                let answer = self.engine.put_watch(*rule, origin, now).and_then(|(draft, replaced)| {
+                    self.write(draft, now).then_some(replaced).ok_or(super::Refused::Unavailable)
+                });
+                reply.send(answer).unwrap_or_default();
+            }
+            Command::DeleteWatch(label, reply) => {
+                let answer = self
+                    .engine
+                    .delete_watch(&label, now)
+                    .and_then(|draft| self.write(draft, now).then_some(()).ok_or(super::Refused::Unavailable));
+                reply.send(answer).unwrap_or_default();
+            }
+            Command::Lease(destination, reply) => {
+                let lease = self.lease(destination, now);
+                reply.send(lease).unwrap_or_default();
+            }
+            Command::Settle(row, outcome, reply) => {
+                let draft = self.engine.settle(row, &outcome);
+                if !self.write(draft, now) {
+                    // The row stays marked: it is sent again after a restart, labelled as in doubt. Until
+                    // then it must not be sent over and over.
+                    tracing::error!(row, "what became of a message could not be stored");
+                    self.engine.settle(row, &outcome);
+                }
+                reply.send(()).unwrap_or_default();
+            }
+            Command::Hurry(reply) => {
+                let waiting = self.engine.hurry(now);
+                self.engine.shards().outbox_changed.notify_waiters();
+                reply.send(waiting).unwrap_or_default();
+            }
+        }
+    }
+
+    fn lease(&mut self, destination: &'static str, now: Now) -> Lease {
+        match self.engine.lease(destination, now) {
+            Ok((draft, leased)) => match self.write(draft, now) {
+                true => Lease::Row(Box::<Leased>::new(leased)),
+                // Sent unmarked it might be sent twice unlabelled: wait for the store.
+                false => Lease::Nothing { due_ms: Some(now.ms + 1000) },
+            },
+            Err(due_ms) => Lease::Nothing { due_ms },
+        }
+    }
+
+    fn tick(&mut self, now: Now) {
+        if let Some(draft) = self.engine.tick(now) {
+            self.write(draft, now);
+        }
+        if Instant::now() >= self.snapshot_next {
+            self.engine.sweep(now);
+            self.snapshot();
+        }
+        self.gauges();
+    }
+
+    fn gauges(&self) {
+        self.metrics.windows.set(self.engine.shards().windows_len() as i64);
+        let (waiting, oldest_ms) = self.engine.outbox().waiting();
+        self.metrics.outbox_rows.set(waiting as i64);
+        let age = oldest_ms.map_or(0, |at| ((self.clock)() - at).max(0) / 1000);
+        self.metrics.outbox_age.set(age);
+        self.metrics.outbox_dead.set(self.engine.outbox().dead() as i64);
+        self.metrics.deliveries_unconfirmed.set(self.engine.unconfirmed() as i64);
+    }
+
+    /// Writes a draft and shows it; `false`: the store refused and nothing has changed.
+    fn write(&mut self, mut draft: Draft, now: Now) -> bool {
+        let transaction: Transaction = self.engine.transaction(&mut draft);
+        let written = if transaction.is_empty() { Ok(()) } else { self.store.write(&transaction) };
+        if let Err(error) = written {
+            self.metrics.store_failures.inc();
+            if !std::mem::replace(&mut self.failing, true) {
+                tracing::error!(%error, "cannot commit: batches with matches are answered 503 until the store writes again");
+            }
+            self.metrics.store_failing.set(1);
+            self.engine.discard(draft);
+            return false;
+        }
+        if std::mem::replace(&mut self.failing, false) {
+            tracing::info!("the store writes again");
+        }
+        self.metrics.store_failing.set(0);
+        self.dirty |= transaction.journal.is_some();
+        if transaction.journal.is_some() {
+            self.failpoint.hit();
+        }
+        for (label, count) in &draft.report.matches {
+            self.metrics.watch_matches.with_label_values(&[label]).inc_by(*count);
+        }
+        for (label, outcome) in &draft.report.crossings {
+            self.metrics.watch_crossings.with_label_values(&[label]).inc();
+            if let Some(outcome) = outcome {
+                self.metrics.escalations.with_label_values(&[outcome.as_str()]).inc();
+            }
+        }
+        self.metrics.orphans.inc_by(draft.report.orphans);
+        self.engine.apply(draft, now);
+        true
+    }
+
+    fn snapshot(&mut self) {
+        let begun = Instant::now();
+        if self.dirty {
+            let body = self.engine.snapshot(self.now());
+            match self.store.snapshot(&body) {
+                Ok(()) => self.dirty = false,
+                Err(error) => tracing::warn!(%error, "snapshot not written: the journal stands and grows"),
+            }
+        }
+        let pause = self.snapshot_every.max(begun.elapsed() * SNAPSHOT_SHARE);
+        self.snapshot_next = Instant::now() + pause;
+    }
+}

@@ -1,0 +1,35 @@
+//! Emberwatch receives what Fluent Bit's `http` output sends, watches every line, and tells a person only
+//! what counters have confirmed.
+//!
+//! The journey of a line, and the modules in the order it passes them:
+//!
+//! 1. [`server`] accepts the connection and asks who is there;
+//! 2. [`ingest`] pulls the body frame by frame, cuts it into lines and stages what they add up to;
+//! 3. [`record`] sees in each line where it came from, when, how bad, and what it says;
+//! 4. [`watch`] decides which rules it concerns;
+//! 5. [`ledger`] counts the batch once, durably, and finds the windows that crossed their threshold;
+//! 6. [`escalation`] decides what of that a human should read, and when;
+//! 7. [`notify`] delivers it.
+//!
+//! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
+//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`failpoint`].
+
+pub mod app;
+pub mod config;
+pub mod server;
+
+pub mod ingest;
+pub mod record;
+pub mod watch;
+
+pub mod ledger;
+
+pub mod escalation;
+pub mod notify;
+
+pub mod failpoint;
+pub mod fault;
+pub mod metrics;
+pub mod redact;
+pub mod secret;
+pub mod store;

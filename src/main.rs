@@ -1,0 +1,169 @@
+//! The program: arguments, logging, exit code. What it does is in the library.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use emberwatch::app::{self, Failure};
+use emberwatch::config::{self, Config, LogFormat, Origin, Sources};
+use emberwatch::fault::Faults;
+
+/// Exit codes, after sysexits(3). What was found in the logs never changes them.
+const EXIT_FAILED: u8 = 1;
+const EXIT_UNAVAILABLE: u8 = 69;
+const EXIT_SOFTWARE: u8 = 70;
+const EXIT_CONFIG: u8 = 78;
+
+/// Watches every line that Fluent Bit ships, counts what matters exactly once, and tells a person only what
+/// is confirmed.
+///
+/// Without arguments it serves on 127.0.0.1:8080 with built-in watches. Point a Fluent Bit at it with
+///   [OUTPUT]  Name http  Match *  Host 127.0.0.1  Port 8080  URI /ingest  Format json_lines
+/// and read escalations on the terminal, or in Slack once `[slack]` is configured.
+#[derive(Parser)]
+#[command(version, verbatim_doc_comment, after_help = EXITS)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Configuration (TOML). Without it: ./emberwatch.toml if it is there, else defaults. Every key can also be set as EMBERWATCH_SECTION_KEY.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready; 69 a port or the store cannot be had;\n\
+    70 a part of the program died; 78 the configuration has faults (all are printed).";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Receive, watch and tell (the default).
+    Serve,
+    /// Read the configuration, print every fault in it, and exit.
+    Check,
+    /// Ask a running receiver on this machine whether it is ready: for container health checks.
+    Ping {
+        /// Where it listens; by default what the configuration says.
+        #[arg(long, value_name = "IP:PORT")]
+        address: Option<SocketAddr>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let sources = Sources {
+        file: arguments.config,
+        env: std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect::<BTreeMap<_, _>>(),
+        cwd: std::env::current_dir().unwrap_or_default(),
+    };
+    let (config, origin) = match config::load(&sources) {
+        Ok(loaded) => loaded,
+        Err(faults) => return refuse(&faults),
+    };
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(config, origin),
+        Command::Check => {
+            say(&mut std::io::stdout(), &format!("configuration is sound ({origin})"));
+            ExitCode::SUCCESS
+        }
+        Command::Ping { address } => ping(address.unwrap_or(config.server.listen)),
+    }
+}
+
+fn serve(config: Config, origin: Origin) -> ExitCode {
+    start_logging(&config.log);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(config.server.workers).enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => {
+            let ended = runtime.block_on(app::run(config, origin, asked_to_stop()));
+            // Blocking work (a store that waits for its lock) is not waited for.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(Failure::Start(error.to_string())),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            ExitCode::from(match failure {
+                Failure::Failpoint(_) => EXIT_CONFIG,
+                Failure::Bind { .. } | Failure::Store(_) => EXIT_UNAVAILABLE,
+                Failure::Start(_) | Failure::Writer => EXIT_SOFTWARE,
+            })
+        }
+    }
+}
+
+/// To stderr: stdout is for what was found.
+fn start_logging(log: &config::Log) {
+    let level = log.level.parse().unwrap_or(tracing_subscriber::filter::LevelFilter::INFO);
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    match log.format {
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+    }
+}
+
+/// SIGTERM, as orchestrators send it, or Ctrl-C.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be received: stop this process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn refuse(faults: &Faults) -> ExitCode {
+    let count = faults.0.len();
+    let s = if count == 1 { "" } else { "s" };
+    say(&mut std::io::stderr(), &format!("the configuration has {count} fault{s}:\n{faults}"));
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn ping(address: SocketAddr) -> ExitCode {
+    match ready(address) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&mut std::io::stderr(), &format!("{address} is not ready: {error}"));
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn ready(mut address: SocketAddr) -> std::io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(1024).read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    let line = answer.split(|b| *b == b'\r').next().unwrap_or_default();
+    Err(std::io::Error::other(format!("it answered {:?}", String::from_utf8_lossy(line))))
+}
+
+/// A closed pipe is nobody's fault.
+fn say(to: &mut dyn Write, text: &str) {
+    writeln!(to, "{text}").unwrap_or_default();
+}

@@ -1,0 +1,161 @@
+//! Every metric, registered once into a registry that is passed in.
+//!
+//! Labels come from closed sets, or from labels of watches (at most a thousand, cleaned) and services
+//! (capped). None takes its value from a log line.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// From a cached write to a disk that hangs: 0.1 ms to 6.5 s, doubling.
+const COMMIT_BUCKETS: (f64, f64, usize) = (0.0001, 2.0, 17);
+/// From an empty body to the 30 s within which every request is answered.
+const INGEST_BUCKETS: (f64, f64, usize) = (0.001, 2.0, 16);
+
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    pub lines: IntCounterVec,
+    pub rejected: IntCounterVec,
+    pub lines_cut: IntCounter,
+    pub bytes: IntCounter,
+    pub batches: IntCounterVec,
+    pub client_will_drop: IntCounterVec,
+    pub ingest_seconds: Histogram,
+    pub ingest_in_flight: IntGauge,
+    pub connections: IntGauge,
+    pub commit_seconds: Histogram,
+    pub store_failures: IntCounter,
+    pub store_failing: IntGauge,
+    pub windows: IntGauge,
+    pub deliveries_unconfirmed: IntGauge,
+    pub watch_matches: IntCounterVec,
+    pub watch_crossings: IntCounterVec,
+    pub orphans: IntCounter,
+    service_lines: IntCounterVec,
+    /// Services that have a label of their own. A plain lock: held for a look-up.
+    services: Arc<Mutex<HashMap<(String, String), IntCounter>>>,
+    pub escalations: IntCounterVec,
+    pub outbox_rows: IntGauge,
+    pub outbox_age: IntGauge,
+    pub outbox_dead: IntGauge,
+    pub deliveries: IntCounterVec,
+}
+
+impl Metrics {
+    /// Fails only when a name is registered twice, which a test would show.
+    pub fn register() -> prometheus::Result<Metrics> {
+        let registry = Registry::new_custom(Some("emberwatch".into()), None)?;
+        let r = &registry;
+        let metrics = Metrics {
+            lines: counters(r, "lines_total", "Lines read, by what became of them", &["outcome"])?,
+            rejected: counters(r, "rejected_lines_total", "Lines that are no record, by reason", &["reason"])?,
+            lines_cut: counter(r, "cut_lines_total", "Lines longer than ingest.max_line_bytes, matched on their head")?,
+            bytes: counter(r, "bytes_total", "Bytes of bodies read, decoded")?,
+            batches: counters(r, "batches_total", "Ingest requests, by answer", &["answer"])?,
+            client_will_drop: counters(
+                r,
+                "client_will_drop_total",
+                "Answers that make Fluent Bit drop a chunk for good",
+                &["status"],
+            )?,
+            ingest_seconds: histogram(
+                r,
+                "ingest_seconds",
+                "From the head of an ingest request to its answer",
+                INGEST_BUCKETS,
+            )?,
+            ingest_in_flight: gauge(r, "ingest_in_flight", "Ingest requests being read")?,
+            connections: gauge(r, "connections", "Open connections")?,
+            commit_seconds: histogram(r, "commit_seconds", "Writing and syncing one group of batches", COMMIT_BUCKETS)?,
+            store_failures: counter(r, "store_failures_total", "Commits that the store refused")?,
+            store_failing: gauge(r, "store_failing", "1 while the last commit failed")?,
+            windows: gauge(r, "windows", "Windows held")?,
+            deliveries_unconfirmed: gauge(
+                r,
+                "unconfirmed_deliveries",
+                "Batches whose answer nobody has confirmed yet",
+            )?,
+            watch_matches: counters(r, "watch_matches_total", "Lines that a watch matched", &["watch"])?,
+            watch_crossings: counters(
+                r,
+                "watch_crossings_total",
+                "Times a group of a watch crossed its threshold",
+                &["watch"],
+            )?,
+            orphans: counter(
+                r,
+                "orphaned_matches_total",
+                "Matches of a rule that was changed while their request was under way",
+            )?,
+            service_lines: counters(r, "service_lines_total", "Lines by service", &["cluster", "service"])?,
+            services: Arc::default(),
+            escalations: counters(
+                r,
+                "escalations_total",
+                "Crossings that a human may hear of, by what became of them",
+                &["outcome"],
+            )?,
+            outbox_rows: gauge(r, "outbox_rows", "Messages that wait to be delivered")?,
+            outbox_age: gauge(r, "outbox_age_seconds", "Age of the oldest of them")?,
+            outbox_dead: gauge(r, "outbox_dead_rows", "Messages given up")?,
+            deliveries: counters(r, "deliveries_total", "Delivery attempts", &["channel", "outcome"])?,
+            registry,
+        };
+        let build: IntGaugeVec =
+            IntGaugeVec::new(Opts::new("build_info", "1, with the version as label"), &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.registry.register(Box::new(build))?;
+        #[cfg(target_os = "linux")]
+        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The counter of a service's lines; of `other` once `max` services have one.
+    pub fn service_lines(&self, cluster: &str, service: &str, max: usize) -> IntCounter {
+        let mut known = self.services.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = (cluster.to_owned(), service.to_owned());
+        if let Some(counter) = known.get(&key) {
+            return counter.clone();
+        }
+        if known.len() >= max {
+            return self.service_lines.with_label_values(&["", "other"]);
+        }
+        let counter = self.service_lines.with_label_values(&[cluster, service]);
+        known.insert(key, counter.clone());
+        counter
+    }
+
+    /// The page Prometheus scrapes.
+    pub fn page(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let metric = IntCounter::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    let metric = IntGauge::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: (f64, f64, usize)) -> prometheus::Result<Histogram> {
+    let buckets = prometheus::exponential_buckets(buckets.0, buckets.1, buckets.2)?;
+    let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

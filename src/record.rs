@@ -1,0 +1,432 @@
+//! What one line says: where it came from, when, how bad, and the message.
+//!
+//! A [`Record`] is a view over the line's bytes. Reading one walks the line's own fields and, when `log`
+//! holds a JSON object, that object's; everything else is located when somebody asks. Nothing is copied but
+//! a text `log` that has escapes in it, into a buffer that the [`Reader`] keeps.
+//!
+//! The names `cluster service container task host source level message time revision` are derived from the
+//! envelope and the sender and cannot be set by what an application logs: its own fields of those names are
+//! `body.X`. Every other name is looked up in the body.
+
+pub mod access;
+pub mod envelope;
+pub mod index;
+pub mod json;
+pub mod level;
+pub mod stripped;
+pub mod text;
+pub mod time;
+
+use access::Access;
+use envelope::Envelope;
+use index::{Depth, Index};
+use json::{Field, Malformed, Span, Value, Walker};
+use level::Level;
+use text::Text;
+
+/// Names that rules and groups may use and that no log line can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Derived {
+    Cluster,
+    Service,
+    Container,
+    Task,
+    Host,
+    Source,
+    Level,
+    Message,
+    Time,
+    Revision,
+}
+
+impl Derived {
+    pub fn from_name(name: &str) -> Option<Derived> {
+        Some(match name {
+            "cluster" => Derived::Cluster,
+            "service" => Derived::Service,
+            "container" => Derived::Container,
+            "task" => Derived::Task,
+            "host" => Derived::Host,
+            "source" => Derived::Source,
+            "level" => Derived::Level,
+            "message" => Derived::Message,
+            "time" => Derived::Time,
+            "revision" => Derived::Revision,
+            _ => return None,
+        })
+    }
+}
+
+/// What is the same for every line of one request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delivery<'a> {
+    /// The Fluent Bit tag, where a header brings it.
+    pub tag: Option<&'a [u8]>,
+    /// When the request arrived, unix milliseconds.
+    pub arrival_ms: i64,
+}
+
+/// What a line turned out to hold; a line may hold several.
+pub enum Piece<'r, 'a> {
+    Blank,
+    Record(&'r Record<'a>),
+    Malformed(Malformed),
+}
+
+pub struct Record<'a> {
+    line: &'a [u8],
+    index: &'a Index,
+    delivery: Delivery<'a>,
+    pub envelope: Envelope<'a>,
+    /// Fields of the line itself that are not the envelope's.
+    own: Vec<Field<'a>>,
+    /// Fields of the object in `log`.
+    inner: Vec<Field<'a>>,
+    pub body: Body<'a>,
+    known: Known<'a>,
+}
+
+/// What the application said.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// Fields: of the object in `log`, or merged into the line by a parser filter.
+    Fields,
+    Access(Access<'a>, &'a [u8]),
+    Text(&'a [u8]),
+    Empty,
+}
+
+/// The fields every record is asked for, under whatever name its logger writes them. A lower rank is a
+/// surer name.
+#[derive(Clone, Copy, Default)]
+struct Known<'a> {
+    level: Option<(u8, Value<'a>)>,
+    message: Option<(u8, Value<'a>)>,
+    time: Option<(u8, Value<'a>)>,
+}
+
+/// Reads lines; its buffers are reused from line to line.
+#[derive(Default)]
+pub struct Reader {
+    index: Index,
+    text: Vec<u8>,
+    own: Vec<Field<'static>>,
+    inner: Vec<Field<'static>>,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// Hands on what `line` holds: usually one record; two for two objects on one line; one for each
+    /// element of an array. After a malformed piece nothing more of the line is read.
+    pub fn read(&mut self, line: &[u8], cut: bool, delivery: Delivery<'_>, mut each: impl FnMut(Piece<'_, '_>)) {
+        // A byte order mark, as a file that begins with one brings it through `tail`.
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        self.index.build(line);
+        let walker = Walker::of_line(line, &self.index).cut(cut);
+        let mut at = walker.blanks(0);
+        if at == line.len() {
+            return each(Piece::Blank);
+        }
+        let array = line.get(at) == Some(&b'[');
+        if array {
+            at = walker.blanks(at + 1);
+            if line.get(at) == Some(&b']') && walker.blanks(at + 1) == line.len() {
+                return each(Piece::Blank);
+            }
+        }
+        loop {
+            let mut own = recycled(std::mem::take(&mut self.own));
+            let mut envelope = Envelope::default();
+            let read = walker.object(at, |field| {
+                if !envelope.take(&field) {
+                    own.push(field);
+                }
+            });
+            match read {
+                Ok(after) => {
+                    let inner = recycled(std::mem::take(&mut self.inner));
+                    let scene = Scene { line, index: &self.index, delivery, cut };
+                    let record = Record::new(scene, envelope, own, inner, &mut self.text);
+                    each(Piece::Record(&record));
+                    self.own = recycled(record.own);
+                    self.inner = recycled(record.inner);
+                    at = walker.blanks(after);
+                }
+                Err(Malformed::NotAnObject) if array => {
+                    self.own = recycled(own);
+                    each(Piece::Malformed(Malformed::NotAnObject));
+                    match walker.past(at) {
+                        Ok(after) => at = walker.blanks(after),
+                        Err(_) => return,
+                    }
+                }
+                Err(reason) => {
+                    self.own = recycled(own);
+                    return each(Piece::Malformed(reason));
+                }
+            }
+            match (array, line.get(at)) {
+                (_, None) if !array || cut => return,
+                (false, Some(_)) => {}
+                (true, Some(b',')) => at = walker.blanks(at + 1),
+                (true, Some(b']')) if walker.blanks(at + 1) == line.len() => return,
+                (true, None) => return each(Piece::Malformed(Malformed::Unterminated)),
+                _ => return each(Piece::Malformed(Malformed::Syntax)),
+            }
+        }
+    }
+}
+
+/// An empty vector of the same allocation for another lifetime: `collect` reuses the buffer in place.
+fn recycled<'a, 'b>(mut fields: Vec<Field<'a>>) -> Vec<Field<'b>> {
+    fields.clear();
+    fields.into_iter().map(|_| Field { key: Text::plain(b""), value: Value::Null }).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    line: &'a [u8],
+    index: &'a Index,
+    delivery: Delivery<'a>,
+    cut: bool,
+}
+
+// === impl Record ===
+
+impl<'a> Record<'a> {
+    fn new(
+        scene: Scene<'a>,
+        envelope: Envelope<'a>,
+        own: Vec<Field<'a>>,
+        mut inner: Vec<Field<'a>>,
+        text: &'a mut Vec<u8>,
+    ) -> Self {
+        let Scene { line, index, delivery, cut } = scene;
+        let mut known = Known::default();
+        let mut inner_object = |at: usize, end: usize, depth: Depth| {
+            let walker = Walker::within(line, index, end, depth).cut(cut && end == line.len());
+            let read = walker.object(at, |field| inner.push(field));
+            // Words after the object, or a second one: then it is a text that begins like JSON.
+            read.is_ok_and(|after| walker.blanks(after) == end) || {
+                inner.clear();
+                false
+            }
+        };
+        let body = match envelope.log {
+            Some(Value::Text(log)) => {
+                let looks_like_object = matches!(log.raw().trim_ascii_start().first(), Some(b'{'));
+                if looks_like_object && inner_object(log.start(), log.end(), Depth::Inner) {
+                    Body::Fields
+                } else {
+                    let text = log.decode(text).trim_ascii_end();
+                    match access::parse(text) {
+                        Some(access) => Body::Access(access, text),
+                        None => Body::Text(text),
+                    }
+                }
+            }
+            Some(Value::Object(span)) if inner_object(span.start, span.end, span.depth) => Body::Fields,
+            Some(Value::Number(raw) | Value::Array(Span { raw, .. }) | Value::Object(Span { raw, .. })) => {
+                Body::Text(raw)
+            }
+            Some(Value::Bool(true)) => Body::Text(b"true"),
+            Some(Value::Bool(false)) => Body::Text(b"false"),
+            _ if own.is_empty() => Body::Empty,
+            _ => Body::Fields,
+        };
+        for field in inner.iter().chain(&own) {
+            known.take(field);
+        }
+        Record { line, index, delivery, envelope, own, inner, body, known }
+    }
+
+    /// The value under `name`: a derived one, or the body's.
+    pub fn field(&self, name: &str) -> Option<Value<'a>> {
+        match Derived::from_name(name) {
+            Some(derived) => self.derived(derived),
+            None => self.body_field(name.strip_prefix("body.").unwrap_or(name)),
+        }
+    }
+
+    pub fn derived(&self, name: Derived) -> Option<Value<'a>> {
+        let text = match name {
+            Derived::Cluster => self.envelope.cluster(),
+            Derived::Service => Some(self.service()),
+            Derived::Container => self.envelope.container(self.delivery.tag),
+            Derived::Task => self.envelope.task(),
+            Derived::Host => self.envelope.host(),
+            Derived::Source => self.envelope.source(),
+            Derived::Revision => self.envelope.revision(),
+            Derived::Level => Some(Text::plain(self.level().as_str().as_bytes())),
+            Derived::Message => return self.message(),
+            Derived::Time => return u64::try_from(self.time_ms() / 1000).ok().map(Value::Int),
+        };
+        text.map(Value::Text)
+    }
+
+    /// What logs belong to: the task family, else the container, else what the tag names.
+    pub fn service(&self) -> Text<'a> {
+        self.envelope
+            .family()
+            .or_else(|| self.envelope.container(self.delivery.tag))
+            .unwrap_or_else(|| Text::plain(self.delivery.tag.filter(|tag| !tag.is_empty()).unwrap_or(b"unknown")))
+    }
+
+    /// A field of the body; the key as written first, then as a path into nested objects. The keys that
+    /// only an envelope carries come from there, so that no log line can stand in for them.
+    pub fn body_field(&self, path: &str) -> Option<Value<'a>> {
+        if let Some(value) = self.envelope.raw(path) {
+            return Some(value);
+        }
+        if let Body::Access(access, _) = &self.body
+            && let Some(value) = access_field(access, path)
+        {
+            return Some(value);
+        }
+        self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path))
+    }
+
+    fn lookup(&self, fields: &[Field<'a>], path: &str) -> Option<Value<'a>> {
+        // Of equal keys the last one counts, as every JSON reader that our users know has it.
+        if let Some(field) = fields.iter().rev().find(|f| f.key.is(path)) {
+            return Some(field.value);
+        }
+        let (head, rest) = path.split_once('.')?;
+        let Value::Object(span) = fields.iter().rev().find(|f| f.key.is(head))?.value else {
+            return None;
+        };
+        let mut nested = Vec::new();
+        let walker = Walker::within(self.line, self.index, span.end, span.depth);
+        walker.object(span.start, |field| nested.push(field)).ok()?;
+        self.lookup(&nested, rest)
+    }
+
+    /// How bad the line says it is; `info` where nothing says so.
+    pub fn level(&self) -> Level {
+        let named = match self.known.level {
+            Some((_, Value::Text(text))) => {
+                let name = text.decoded();
+                Level::from_name(&name).or_else(|| Level::from_number(number_of(&name)?))
+            }
+            Some((_, Value::Number(raw))) => number_of(raw).and_then(Level::from_number),
+            _ => None,
+        };
+        named
+            .or_else(|| match &self.body {
+                Body::Access(access, _) => Some(Level::of_status(access.status)),
+                Body::Text(text) => Level::of_text(text),
+                Body::Fields | Body::Empty => None,
+            })
+            .unwrap_or(Level::Info)
+    }
+
+    /// What a person would read; of an access line or a text, the whole of it.
+    pub fn message(&self) -> Option<Value<'a>> {
+        match &self.body {
+            Body::Access(_, text) | Body::Text(text) => Some(Value::Text(Text::plain(text))),
+            Body::Fields | Body::Empty => self.known.message.map(|(_, value)| value).or_else(|| {
+                // tracing-subscriber's JSON keeps it one level down.
+                self.body_field("fields.message")
+            }),
+        }
+    }
+
+    /// The record's own time, unix milliseconds: the envelope's `date`; without one, a time in the body;
+    /// when there is none, or it cannot be read, the arrival.
+    pub fn time_ms(&self) -> i64 {
+        let stated = match self.envelope.date {
+            Some(date) => time_of(&date),
+            None => self.body_time(),
+        };
+        stated.unwrap_or(self.delivery.arrival_ms)
+    }
+
+    fn body_time(&self) -> Option<i64> {
+        match &self.body {
+            Body::Access(access, _) => time::from_text(access.time),
+            Body::Text(text) => text_time(text),
+            Body::Fields | Body::Empty => time_of(&self.known.time?.1),
+        }
+    }
+
+    /// A load balancer or a probe asking whether the service lives.
+    pub fn is_health_check(&self) -> bool {
+        matches!(&self.body, Body::Access(access, _) if access.is_health_check())
+    }
+}
+
+impl<'a> Known<'a> {
+    fn take(&mut self, field: &Field<'a>) {
+        let (slot, rank) = match field.key.raw() {
+            b"level" => (&mut self.level, 0),
+            b"severity" | b"lvl" | b"levelname" | b"@l" | b"log.level" | b"loglevel" | b"LogLevel" | b"Level"
+            | b"level_name" | b"severityText" | b"SeverityText" | b"severity_text" => (&mut self.level, 1),
+            b"level_value" | b"severity_number" | b"severityNumber" | b"PRIORITY" => (&mut self.level, 2),
+            b"message" => (&mut self.message, 0),
+            b"msg" | b"@m" | b"MESSAGE" | b"Message" | b"short_message" => (&mut self.message, 1),
+            b"event" | b"@mt" | b"text" => (&mut self.message, 2),
+            b"log" | b"body" | b"error" => (&mut self.message, 3),
+            b"@timestamp" => (&mut self.time, 0),
+            b"timestamp" | b"@t" | b"datetime" => (&mut self.time, 1),
+            b"time" | b"ts" => (&mut self.time, 2),
+            _ => return,
+        };
+        let speaks = !matches!(field.value, Value::Null | Value::Bool(_));
+        if speaks && slot.is_none_or(|(held, _)| rank < held) {
+            *slot = Some((rank, field.value));
+        }
+    }
+}
+
+fn access_field<'a>(access: &Access<'a>, name: &str) -> Option<Value<'a>> {
+    let bytes = match name {
+        "status" => return Some(Value::Int(u64::from(access.status))),
+        "method" => access.method,
+        "path" => access.path,
+        "protocol" => access.protocol,
+        "request" => access.request,
+        "bytes" if access.bytes != b"-" => access.bytes,
+        "remote" => access.remote,
+        "user" => access.user,
+        "referer" => access.referer,
+        "agent" => access.agent,
+        _ => return None,
+    };
+    (!bytes.is_empty()).then(|| Value::Text(Text::plain(bytes)))
+}
+
+/// A number as rules compare it; `None` for anything that is not one. Text counts when all of it is one.
+pub fn number_of(text: &[u8]) -> Option<f64> {
+    let first = *text.first()?;
+    if !(first.is_ascii_digit() || matches!(first, b'-' | b'+' | b'.')) || text.len() > 64 {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|n| n.is_finite())
+}
+
+fn time_of(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::Number(raw) => time::from_number(number_of(raw)?),
+        Value::Text(text) => time::from_text(&text.decoded()),
+        _ => None,
+    }
+}
+
+/// The stamp at the head of a text line, bare or in brackets: `2025-10-01 08:12:03,123 ERROR …`.
+fn text_time(text: &[u8]) -> Option<i64> {
+    let text = text.strip_prefix(b"[").unwrap_or(text);
+    if !text.first()?.is_ascii_digit() {
+        return None;
+    }
+    let head = text.get(..text.len().min(40)).unwrap_or_default();
+    let mut ends =
+        head.iter().enumerate().filter(|(_, b)| matches!(b, b' ' | b']')).map(|(i, _)| i).chain([head.len()]);
+    let (first, second, third) = (ends.next(), ends.next(), ends.next());
+    // The longest that reads wins: date, time and zone may be three words.
+    [third, second, first].into_iter().flatten().find_map(|end| {
+        let stamp = head.get(..end)?;
+        // A bare number at the head of a line is a count of something, not a time.
+        if stamp.iter().all(|b| b.is_ascii_digit() || *b == b'.') { None } else { time::from_text(stamp) }
+    })
+}

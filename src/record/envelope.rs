@@ -1,0 +1,177 @@
+//! What the log router put around a line: FireLens on EC2 and on Fargate, docker's fluentd driver, and
+//! records with nothing around them.
+//!
+//! Facts (docker_task_engine.go of the ECS agent, moby's fluentd driver): on EC2 `container_name` is
+//! `/ecs-<family>-<revision>-<name without odd characters>-<20 hex>` and changes with every task; on
+//! Fargate it is the plain name. `ecs_task_definition` is `family:revision`. The true container name on EC2
+//! stands only in the tag, `<container>-firelens-<task id>`. ARNs and cluster names come in old and new forms.
+
+use super::json::{Field, Value};
+use super::text::Text;
+
+#[derive(Clone, Copy, Default)]
+pub struct Envelope<'a> {
+    pub date: Option<Value<'a>>,
+    pub log: Option<Value<'a>>,
+    container_id: Option<Value<'a>>,
+    container_name: Option<Value<'a>>,
+    source: Option<Value<'a>>,
+    stream: Option<Value<'a>>,
+    ec2_instance_id: Option<Value<'a>>,
+    ecs_cluster: Option<Value<'a>>,
+    ecs_task_arn: Option<Value<'a>>,
+    ecs_task_definition: Option<Value<'a>>,
+}
+
+/// Hex digits that the ECS agent hangs on a container's name.
+const NAME_TAIL: usize = 20;
+
+impl<'a> Envelope<'a> {
+    /// Keeps `field` if it is the envelope's; of equal keys the last one counts.
+    pub fn take(&mut self, field: &Field<'a>) -> bool {
+        let slot = match field.key.raw() {
+            b"date" => &mut self.date,
+            b"log" => &mut self.log,
+            b"container_id" => &mut self.container_id,
+            b"container_name" => &mut self.container_name,
+            b"source" => &mut self.source,
+            b"stream" => &mut self.stream,
+            b"ec2_instance_id" => &mut self.ec2_instance_id,
+            b"ecs_cluster" => &mut self.ecs_cluster,
+            b"ecs_task_arn" => &mut self.ecs_task_arn,
+            b"ecs_task_definition" => &mut self.ecs_task_definition,
+            // Added by newer Fluent Bits (group attributes); nobody's log text.
+            b"__internal__" => return true,
+            _ => return false,
+        };
+        *slot = Some(field.value);
+        true
+    }
+
+    /// A key that only an envelope has, under its own name. `source`, `stream` and `log` are the
+    /// application's when no container driver is there to have set them.
+    pub fn raw(&self, name: &str) -> Option<Value<'a>> {
+        match name {
+            "container_id" => self.container_id,
+            "container_name" => self.container_name,
+            "ec2_instance_id" => self.ec2_instance_id,
+            "ecs_cluster" => self.ecs_cluster,
+            "ecs_task_arn" => self.ecs_task_arn,
+            "ecs_task_definition" => self.ecs_task_definition,
+            "source" if self.container_id.is_none() => self.source,
+            "stream" => self.stream,
+            "log" => self.log,
+            "date" => self.date,
+            _ => None,
+        }
+    }
+
+    /// The cluster's name, also where its ARN is given, or only the task's (`…:task/CLUSTER/ID`).
+    pub fn cluster(&self) -> Option<Text<'a>> {
+        text(self.ecs_cluster).map(|name| after_last(name, b'/')).or_else(|| {
+            let arn = text(self.ecs_task_arn)?;
+            let mut parts = arn.raw().rsplit(|b| *b == b'/');
+            let (_, cluster, kind) = (parts.next()?, parts.next()?, parts.next()?);
+            kind.ends_with(b":task").then(|| part(arn, cluster))
+        })
+    }
+
+    pub fn family(&self) -> Option<Text<'a>> {
+        let definition = text(self.ecs_task_definition)?;
+        Some(split_revision(definition).0)
+    }
+
+    pub fn revision(&self) -> Option<Text<'a>> {
+        split_revision(text(self.ecs_task_definition)?).1
+    }
+
+    /// The task's id: what follows the last `/` of its ARN.
+    pub fn task(&self) -> Option<Text<'a>> {
+        let arn = text(self.ecs_task_arn)?;
+        arn.raw().starts_with(b"arn:").then(|| after_last(arn, b'/'))
+    }
+
+    pub fn host(&self) -> Option<Text<'a>> {
+        text(self.ec2_instance_id)
+    }
+
+    /// `stdout` or `stderr`, where a container driver said so.
+    pub fn source(&self) -> Option<Text<'a>> {
+        match (self.container_id, self.container_name) {
+            (None, None) => text(self.stream),
+            _ => text(self.source).or_else(|| text(self.stream)),
+        }
+    }
+
+    /// The container as its task definition calls it.
+    pub fn container(&self, tag: Option<&'a [u8]>) -> Option<Text<'a>> {
+        if let Some(name) = tag.and_then(container_of_tag) {
+            return Some(Text::plain(name));
+        }
+        let name = text(self.container_name)?;
+        let bare = name.raw().strip_prefix(b"/").unwrap_or(name.raw());
+        Some(part(name, self.ec2_name(bare).unwrap_or(bare)))
+    }
+
+    /// The name within `ecs-<family>-<revision>-<name>-<20 hex>`. The task definition tells where the
+    /// family ends; without it the first all-digit part is taken for the revision.
+    fn ec2_name(&self, name: &'a [u8]) -> Option<&'a [u8]> {
+        let (head, tail) = name.split_at_checked(name.len().checked_sub(NAME_TAIL + 1)?)?;
+        if tail.first() != Some(&b'-') || !tail.iter().skip(1).all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let rest = head.strip_prefix(b"ecs-")?;
+        if let (Some(family), Some(revision)) = (self.family(), self.revision())
+            && let Some(after) = rest.strip_prefix(family.raw()).and_then(|r| r.strip_prefix(b"-"))
+            && let Some(name) = after.strip_prefix(revision.raw()).and_then(|r| r.strip_prefix(b"-"))
+        {
+            return Some(name);
+        }
+        let mut from = 0;
+        for piece in rest.split(|b| *b == b'-') {
+            let end = from + piece.len();
+            if from > 0 && !piece.is_empty() && piece.iter().all(u8::is_ascii_digit) {
+                return rest.get(end + 1..).filter(|name| !name.is_empty());
+            }
+            from = end + 1;
+        }
+        None
+    }
+}
+
+fn text(value: Option<Value<'_>>) -> Option<Text<'_>> {
+    match value {
+        Some(Value::Text(text)) if !text.raw().is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+/// A piece of `whole`, escaped as it is.
+fn part<'a>(whole: Text<'a>, piece: &'a [u8]) -> Text<'a> {
+    whole.with_raw(piece)
+}
+
+fn after_last(whole: Text<'_>, separator: u8) -> Text<'_> {
+    let last = whole.raw().rsplit(|b| *b == separator).next().unwrap_or_default();
+    part(whole, last)
+}
+
+/// `family:revision`; a definition without a number behind its last colon is all family.
+fn split_revision(definition: Text<'_>) -> (Text<'_>, Option<Text<'_>>) {
+    let raw = definition.raw();
+    let Some(colon) = memchr::memrchr(b':', raw) else { return (definition, None) };
+    match (raw.get(..colon), raw.get(colon + 1..)) {
+        (Some(family), Some(revision))
+            if !family.is_empty() && !revision.is_empty() && revision.iter().all(u8::is_ascii_digit) =>
+        {
+            (part(definition, family), Some(part(definition, revision)))
+        }
+        _ => (definition, None),
+    }
+}
+
+/// `<container>-firelens-<task id>`, the tag that FireLens gives.
+fn container_of_tag(tag: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memmem::rfind(tag, b"-firelens-")?;
+    tag.get(..at).filter(|name| !name.is_empty())
+}

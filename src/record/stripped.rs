@@ -1,0 +1,70 @@
+//! The stripped form: what a person or a model sees of a line of several kilobytes.
+//!
+//! A few hundred bytes of JSON with known keys only: where it came from, how bad, what it says, the request
+//! and the exception. No other field of the application is shown, so a business payload stays at home; what
+//! is shown has still to pass redaction.
+
+use serde_json::{Map, Value as Json};
+
+use super::json::Value;
+use super::{Body, Derived, Record};
+
+/// Longest message shown, in bytes; the rest is said with an ellipsis.
+const MESSAGE_MAX: usize = 400;
+/// Longest other value shown.
+const VALUE_MAX: usize = 120;
+
+/// Body fields that say what happened without saying to whom, by the names loggers give them.
+const SHOWN: [(&str, &[&str]); 8] = [
+    ("status", &["status", "statusCode", "status_code", "http.status_code", "http.response.status_code", "code"]),
+    ("request", &["request"]),
+    ("method", &["method", "req.method", "http.method", "http.request.method"]),
+    ("path", &["path", "req.url", "http.path", "url.path"]),
+    ("duration_ms", &["duration_ms", "responseTime", "latency_ms", "elapsed_ms"]),
+    ("logger", &["logger", "logger_name", "target", "SourceContext"]),
+    ("exception", &["exception.type", "err.type", "error.type", "exc_type", "exception_class", "@x"]),
+    ("error", &["error", "err.message", "error.message", "exception.message", "exc_info", "exception"]),
+];
+
+/// The stripped form of `record`, as one line of JSON. Not yet redacted.
+pub fn stripped(record: &Record<'_>) -> String {
+    let mut out = Map::new();
+    for (name, derived) in [("container", Derived::Container), ("source", Derived::Source), ("host", Derived::Host)] {
+        put(&mut out, name, record.derived(derived), VALUE_MAX);
+    }
+    out.insert("level".into(), record.level().as_str().into());
+    for (name, keys) in SHOWN {
+        // The request line holds method and path already.
+        if matches!(name, "method" | "path") && out.contains_key("request") {
+            continue;
+        }
+        put(&mut out, name, keys.iter().find_map(|key| record.body_field(key)), VALUE_MAX);
+    }
+    // Of an access line everything worth seeing is in the fields above, and the rest (who asked, from
+    // where, with what) is nobody's business in a channel.
+    if !matches!(record.body, Body::Access(..)) {
+        put(&mut out, "message", record.message(), MESSAGE_MAX);
+    }
+    Json::Object(out).to_string()
+}
+
+fn put(out: &mut Map<String, Json>, name: &str, value: Option<Value<'_>>, max: usize) {
+    let shown = match value {
+        Some(Value::Text(text)) => cut(&text.to_string_lossy(), max).into(),
+        Some(Value::Number(raw)) => cut(&String::from_utf8_lossy(raw), max).into(),
+        Some(Value::Int(n)) => Json::from(n.to_string()),
+        Some(Value::Bool(b)) => b.into(),
+        // A nested value is payload until a rule says otherwise.
+        Some(Value::Object(_) | Value::Array(_) | Value::Null) | None => return,
+    };
+    out.insert(name.into(), shown);
+}
+
+fn cut(text: &str, max: usize) -> String {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let head = text.get(..end).unwrap_or_default();
+    if end < text.len() { format!("{head}…") } else { head.to_owned() }
+}

@@ -1,0 +1,261 @@
+//! The control API: what is watched, what fires, how the receiver does; and changing the watches.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use super::respond;
+use crate::fault::Fault;
+use crate::ingest::Phase;
+use crate::ledger::window::Phase as WindowPhase;
+use crate::ledger::{Ledger, Refused};
+use crate::metrics::Metrics;
+use crate::watch::rule::Rule;
+use crate::watch::{Origin, Watch, group_values};
+
+/// A rule is at most a few kilobytes.
+const BODY_MAX: usize = 256 * 1024;
+/// Groups shown of one watch, those with the highest counts.
+const GROUPS_SHOWN: usize = 1000;
+
+pub struct Control {
+    pub phase: watch::Receiver<Phase>,
+    pub metrics: Metrics,
+    /// Unix milliseconds.
+    pub clock: fn() -> i64,
+    pub started_ms: i64,
+    /// What `/status` says of the configuration.
+    pub about: About,
+}
+
+#[derive(Clone, Debug)]
+pub struct About {
+    pub configuration: String,
+    pub store: String,
+    pub durability: &'static str,
+    pub destinations: Vec<&'static str>,
+}
+
+impl Control {
+    /// `None`: nothing is at this path.
+    pub async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        request: Request<Incoming>,
+    ) -> Option<Response<Full<Bytes>>> {
+        let label = path.strip_prefix("/watches/");
+        Some(match (method, path, label) {
+            (&Method::GET, "/metrics", _) => self.metrics_page(),
+            (&Method::GET, "/status", _) => respond::json(StatusCode::OK, &self.status()),
+            (&Method::GET, "/watches", _) => self.with_ledger(|ledger| self.watches(ledger)),
+            (&Method::POST, "/watches", _) => self.post_watch(request).await,
+            (&Method::GET, _, Some(label)) => self.with_ledger(|ledger| self.one_watch(ledger, label)),
+            (&Method::DELETE, _, Some(label)) => self.delete_watch(label).await,
+            (_, "/metrics" | "/status" | "/watches", _) | (_, _, Some(_)) => respond::error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "GET /metrics, /status, /watches, /watches/LABEL; POST /watches; DELETE /watches/LABEL",
+                None,
+            ),
+            _ => return None,
+        })
+    }
+
+    fn ledger(&self) -> Option<Ledger> {
+        match &*self.phase.borrow() {
+            Phase::Ready { ledger, .. } => Some(ledger.clone()),
+            Phase::Starting | Phase::Draining => None,
+        }
+    }
+
+    fn with_ledger(&self, show: impl FnOnce(&Ledger) -> Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        self.ledger().map_or_else(not_ready, |ledger| show(&ledger))
+    }
+
+    fn metrics_page(&self) -> Response<Full<Bytes>> {
+        match self.metrics.page() {
+            Ok(page) => respond::text(StatusCode::OK, "text/plain; version=0.0.4", page),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be written out");
+                respond::error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "metrics",
+                    "metrics cannot be written out; see the log",
+                    None,
+                )
+            }
+        }
+    }
+
+    fn status(&self) -> Value {
+        let (phase, watching) = match &*self.phase.borrow() {
+            Phase::Starting => ("starting", None),
+            Phase::Draining => ("draining", None),
+            Phase::Ready { ledger, .. } => ("ready", Some(ledger.clone())),
+        };
+        let firing = watching.as_ref().map(|ledger| self.firing(ledger));
+        let lines: Map<String, Value> = ["matched", "unmatched", "blank", "own", "rejected", "repeat", "aborted"]
+            .into_iter()
+            .map(|outcome| (outcome.to_owned(), self.metrics.lines.with_label_values(&[outcome]).get().into()))
+            .collect();
+        json!({
+            "status": phase,
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": ((self.clock)() - self.started_ms) / 1000,
+            "configuration": self.about.configuration,
+            "store": {
+                "path": self.about.store,
+                "durability": self.about.durability,
+                "failing": self.metrics.store_failing.get() == 1,
+                "windows": self.metrics.windows.get(),
+                "unconfirmed_deliveries": self.metrics.deliveries_unconfirmed.get(),
+            },
+            "lines": lines,
+            "watches": watching.as_ref().map(|l| l.watches().watches().len()),
+            "firing": firing,
+            "outbox": {
+                "destinations": self.about.destinations,
+                "waiting": self.metrics.outbox_rows.get(),
+                "oldest_seconds": self.metrics.outbox_age.get(),
+                "dead": self.metrics.outbox_dead.get(),
+            },
+        })
+    }
+
+    /// Labels of the watches that fire now.
+    fn firing(&self, ledger: &Ledger) -> Vec<String> {
+        let groups = ledger.shards().groups((self.clock)());
+        let set = ledger.watches();
+        let fires =
+            |watch: &&Watch| groups.get(&watch.key).is_some_and(|g| g.iter().any(|g| g.phase == WindowPhase::Firing));
+        set.watches().iter().filter(fires).map(|w| w.rule.label.clone()).collect()
+    }
+
+    fn watches(&self, ledger: &Ledger) -> Response<Full<Bytes>> {
+        let set = ledger.watches();
+        let groups = ledger.shards().groups((self.clock)());
+        let shown: Vec<Value> = set.watches().iter().map(|watch| show(watch, ledger, &groups)).collect();
+        respond::json(StatusCode::OK, &json!({"watches": shown}))
+    }
+
+    fn one_watch(&self, ledger: &Ledger, label: &str) -> Response<Full<Bytes>> {
+        let groups = ledger.shards().groups((self.clock)());
+        match ledger.watches().by_label(label) {
+            Some(watch) => respond::json(StatusCode::OK, &show(watch, ledger, &groups)),
+            None => refused(&Refused::Unknown),
+        }
+    }
+
+    async fn post_watch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let body = match Limited::new(request.into_body(), BODY_MAX).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                let message = format!("the body cannot be read, or is larger than {BODY_MAX} bytes: {error}");
+                return respond::error(StatusCode::BAD_REQUEST, "bad_body", &message, None);
+            }
+        };
+        let value: Value = match serde_json::from_slice(&body) {
+            Ok(value) => value,
+            Err(error) => {
+                let message = format!("the body is no JSON: {error}");
+                return respond::error(StatusCode::BAD_REQUEST, "bad_json", &message, None);
+            }
+        };
+        let mut faults: Vec<Fault> = Vec::new();
+        let Some(rule) = Rule::from_json(&value, "", &mut faults).filter(|_| faults.is_empty()) else {
+            return faulty(&faults);
+        };
+        let Some(ledger) = self.ledger() else { return not_ready() };
+        let label = rule.label.clone();
+        match ledger.put_watch(rule, Origin::Api).await {
+            Ok(replaced) => {
+                let groups = ledger.shards().groups((self.clock)());
+                let shown = ledger.watches().by_label(&label).map(|watch| show(watch, &ledger, &groups));
+                let status = if replaced { StatusCode::OK } else { StatusCode::CREATED };
+                respond::json(status, &shown.unwrap_or_default())
+            }
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    async fn delete_watch(&self, label: &str) -> Response<Full<Bytes>> {
+        let Some(ledger) = self.ledger() else { return not_ready() };
+        match ledger.delete_watch(label.to_owned()).await {
+            Ok(()) => {
+                let mut response = Response::new(Full::new(Bytes::new()));
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response
+            }
+            Err(refusal) => refused(&refusal),
+        }
+    }
+}
+
+type Groups = std::collections::HashMap<crate::watch::WatchKey, Vec<crate::ledger::shards::GroupView>>;
+
+fn show(watch: &Watch, ledger: &Ledger, groups: &Groups) -> Value {
+    let empty = Vec::new();
+    let groups = groups.get(&watch.key).unwrap_or(&empty);
+    let total = ledger.shards().total(watch.key);
+    let mut shown = watch.rule.to_json();
+    let firing = groups.iter().any(|g| g.phase == WindowPhase::Firing);
+    let listed: Vec<Value> = groups
+        .iter()
+        .take(GROUPS_SHOWN)
+        .map(|group| {
+            let names = watch.rule.group_by.iter().cloned();
+            let key: Map<String, Value> = names.zip(group_values(&group.group).into_iter().map(Value::from)).collect();
+            json!({"key": key, "count": group.count, "state": word(group.phase)})
+        })
+        .collect();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("origin".into(), watch.origin.as_str().into());
+        fields.insert("matched_total".into(), total.matched.into());
+        fields.insert("state".into(), if firing { "firing" } else { "quiet" }.into());
+        fields.insert("groups".into(), listed.into());
+        if groups.len() > GROUPS_SHOWN {
+            fields.insert("groups_left_out".into(), (groups.len() - GROUPS_SHOWN).into());
+        }
+    }
+    shown
+}
+
+fn word(phase: WindowPhase) -> &'static str {
+    match phase {
+        WindowPhase::Quiet => "quiet",
+        WindowPhase::Firing => "firing",
+        WindowPhase::NoData { .. } => "no_data",
+    }
+}
+
+/// The first fault as the error, and all of them beside it.
+fn faulty(faults: &[Fault]) -> Response<Full<Bytes>> {
+    let first = faults.first();
+    let message = first.map_or_else(|| "the watch is not valid".to_owned(), |f| f.message.clone());
+    let mut body = json!({"error": {"code": "invalid_watch", "message": message}});
+    if let Some(error) = body.get_mut("error") {
+        if let Some(fault) = first {
+            error["field"] = fault.key.as_str().into();
+        }
+        error["faults"] = faults.iter().map(|f| json!({"field": f.key, "message": f.message})).collect();
+    }
+    respond::json(StatusCode::BAD_REQUEST, &body)
+}
+
+fn refused(refusal: &Refused) -> Response<Full<Bytes>> {
+    let (status, code) = match refusal {
+        Refused::Unknown => (StatusCode::NOT_FOUND, "unknown_watch"),
+        Refused::Configured => (StatusCode::CONFLICT, "configured_watch"),
+        Refused::Full(_) => (StatusCode::CONFLICT, "too_many_watches"),
+        Refused::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+    };
+    respond::error(status, code, &refusal.to_string(), None)
+}
+
+fn not_ready() -> Response<Full<Bytes>> {
+    respond::error(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "starting or stopping; see /ready", None)
+}

@@ -1,0 +1,80 @@
+//! Where state survives: rows written in whole transactions by one writer.
+//!
+//! A leaf. It knows nothing of watches, windows or escalations: they hand it encoded rows. [`Store`] is the
+//! seam behind which SQLite stands ([`sqlite`]); [`MemoryStore`] keeps nothing and serves where nothing is
+//! to be kept.
+
+pub mod sqlite;
+
+use std::path::PathBuf;
+
+/// Everything one commit changes; all of it is written, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Transaction {
+    /// One row for a whole group of batches.
+    pub journal: Option<Vec<u8>>,
+    /// Replaces rows; `None` deletes.
+    pub escalations: Vec<(u64, Option<Vec<u8>>)>,
+    pub outbox: Vec<(u64, Option<Vec<u8>>)>,
+    pub watches: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Transaction {
+    pub fn is_empty(&self) -> bool {
+        self.journal.is_none() && self.escalations.is_empty() && self.outbox.is_empty() && self.watches.is_empty()
+    }
+}
+
+/// What was there at the start.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    pub snapshot: Option<Vec<u8>>,
+    /// Journal rows after the snapshot, oldest first.
+    pub journal: Vec<Vec<u8>>,
+    pub escalations: Vec<(u64, Vec<u8>)>,
+    pub outbox: Vec<(u64, Vec<u8>)>,
+    pub watches: Vec<(String, Vec<u8>)>,
+    /// Made at random when the store was created: keys the digests.
+    pub seed: u64,
+}
+
+/// Why the store could not be opened or written. The text names the file and the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("store {path}: {what}")]
+    Failed { path: PathBuf, what: String },
+    #[error(
+        "store {path}: held by another process for {waited} s (store.lock_wait_seconds); stop that process, or give this one a store.path of its own"
+    )]
+    Locked { path: PathBuf, waited: u64 },
+}
+
+pub trait Store: Send {
+    /// Durable when it returns `Ok`; without effect when it returns an error, and usable again as soon as
+    /// the place is.
+    fn write(&mut self, transaction: &Transaction) -> Result<(), StoreError>;
+
+    /// Replaces the snapshot and drops the journal rows that it covers: all that were written before.
+    fn snapshot(&mut self, body: &[u8]) -> Result<(), StoreError>;
+
+    /// What a loss of power, of the process, or of the task leaves: shown on `/status`.
+    fn durability(&self) -> &'static str;
+}
+
+/// Forgets everything: for tests of what stands above the store, and for replays.
+#[derive(Default)]
+pub struct MemoryStore;
+
+impl Store for MemoryStore {
+    fn write(&mut self, _: &Transaction) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn durability(&self) -> &'static str {
+        "none"
+    }
+}

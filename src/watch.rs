@@ -1,0 +1,143 @@
+//! Watches: rules, the compiled set of them, and who set each.
+//!
+//! A [`WatchSet`] never changes; a change makes a new one. Requests match against the set that was current
+//! when they began, and name counters by [`WatchKey`], which stays the same across sets and restarts while
+//! match, window and grouping do. So a rule can change under a running request without a count going astray.
+
+pub mod builtin;
+pub mod matcher;
+pub mod rule;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Record;
+use crate::record::json::Value;
+use matcher::Program;
+use rule::Rule;
+
+/// Who set a watch. What a person set, only a person changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    Builtin,
+    Config,
+    Api,
+}
+
+impl Origin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Origin::Builtin => "builtin",
+            Origin::Config => "config",
+            Origin::Api => "api",
+        }
+    }
+}
+
+/// Names the counters of one watch: of its label, match, window and grouping. Stable across restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WatchKey(pub u64);
+
+#[derive(Clone, Debug)]
+pub struct Watch {
+    pub key: WatchKey,
+    pub origin: Origin,
+    pub rule: Rule,
+}
+
+pub struct WatchSet {
+    watches: Vec<Watch>,
+    program: Program,
+}
+
+/// The values of a group's fields, in the order of `group_by`: each preceded by its length, so that no
+/// value can be made to look like two.
+pub type GroupKey = Box<[u8]>;
+
+/// What the group of all further keys is called, in each of its fields.
+pub const OTHER: &str = "~other";
+
+/// Longest value within a group key, in bytes; a longer one is cut.
+const GROUP_VALUE_MAX: usize = 200;
+
+impl WatchSet {
+    pub fn new(watches: Vec<Watch>) -> Arc<WatchSet> {
+        let program = Program::compile(watches.iter().map(|w| &w.rule));
+        Arc::new(WatchSet { watches, program })
+    }
+
+    pub fn watches(&self) -> &[Watch] {
+        &self.watches
+    }
+
+    pub fn by_key(&self, key: WatchKey) -> Option<&Watch> {
+        self.watches.iter().find(|w| w.key == key)
+    }
+
+    pub fn by_label(&self, label: &str) -> Option<&Watch> {
+        self.watches.iter().find(|w| w.rule.label == label)
+    }
+
+    /// Calls `hit` with each watch that `record` matches and its place in the set.
+    pub fn matches(&self, record: &Record<'_>, mut hit: impl FnMut(usize, &Watch)) {
+        self.program.matches(record, |place| {
+            if let Some(watch) = self.watches.get(place) {
+                hit(place, watch);
+            }
+        });
+    }
+}
+
+impl Watch {
+    pub fn new(rule: Rule, origin: Origin) -> Watch {
+        Watch { key: WatchKey(rule.definition_key()), origin, rule }
+    }
+}
+
+/// Appends the group of `record` under `fields` to `key`.
+pub fn group_key(record: &Record<'_>, fields: &[String], key: &mut Vec<u8>) {
+    for name in fields {
+        let start = key.len();
+        key.extend_from_slice(&[0, 0]);
+        match record.field(name) {
+            Some(Value::Text(text)) => {
+                let text = text.decoded();
+                key.extend_from_slice(text.get(..text.len().min(GROUP_VALUE_MAX)).unwrap_or_default());
+            }
+            Some(Value::Number(raw)) => {
+                key.extend_from_slice(raw.get(..raw.len().min(GROUP_VALUE_MAX)).unwrap_or_default())
+            }
+            Some(Value::Int(n)) => key.extend_from_slice(n.to_string().as_bytes()),
+            Some(Value::Bool(yes)) => key.extend_from_slice(if yes { b"true" } else { b"false" }),
+            // A nested value is no key; neither is none.
+            Some(Value::Object(_) | Value::Array(_) | Value::Null) | None => {}
+        }
+        // GROUP_VALUE_MAX fits two bytes.
+        let length = (key.len() - start - 2) as u16;
+        if let Some(slot) = key.get_mut(start..start + 2) {
+            slot.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+}
+
+/// Appends the key of the group that stands for all keys beyond a bound: `~other` in each field.
+pub fn other_key(fields: usize, key: &mut Vec<u8>) {
+    for _ in 0..fields {
+        key.extend_from_slice(&(OTHER.len() as u16).to_le_bytes());
+        key.extend_from_slice(OTHER.as_bytes());
+    }
+}
+
+/// The values in a group key, in the order of `group_by`.
+pub fn group_values(key: &[u8]) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut rest = key;
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let (value, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length))).unwrap_or((after, &[]));
+        values.push(String::from_utf8_lossy(value).into_owned());
+        rest = after;
+    }
+    values
+}

@@ -1,0 +1,278 @@
+//! Decides which watches a record concerns.
+//!
+//! All rules of a set are compiled together: a field is read once per record however many rules ask for it,
+//! and the texts that rules look for in the message are searched by one automaton; only when it hits are
+//! the single texts looked for. A test on a field that is not there (or is null) is false, `ne` included;
+//! `exists: false` and `not` are the ways to ask for absence.
+
+use std::borrow::Cow;
+
+use aho_corasick::AhoCorasick;
+
+use super::rule::{Expr, Literal, Op, Rule};
+use crate::record::json::Value;
+use crate::record::level::Level;
+use crate::record::{Derived, Record, number_of};
+
+/// The rules of one set, compiled.
+pub struct Program {
+    fields: Vec<FieldName>,
+    rules: Vec<Node>,
+    /// All texts looked for in the message; `None` when there are none.
+    needles: Option<AhoCorasick>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum FieldName {
+    Derived(Derived),
+    Body(String),
+}
+
+enum Node {
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    Not(Box<Node>),
+    /// The field, by its place in `fields`.
+    Test(usize, Test),
+    /// The message contains this text.
+    Message(Box<[u8]>),
+}
+
+enum Test {
+    Equal(Operand),
+    NotEqual(Operand),
+    Compare(Order, Operand),
+    In(Vec<Operand>),
+    Contains(Box<[u8]>),
+    StartsWith(Box<[u8]>),
+    EndsWith(Box<[u8]>),
+    Exists(bool),
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    Greater,
+    AtLeast,
+    Less,
+    AtMost,
+}
+
+/// What a rule compares with, in every form it may be compared in.
+struct Operand {
+    text: Box<[u8]>,
+    number: Option<f64>,
+    level: Option<Level>,
+    null: bool,
+}
+
+/// What is read of one record, as far as rules have asked.
+struct Reading<'r, 'a> {
+    program: &'r Program,
+    record: &'r Record<'a>,
+    values: Vec<Option<Seen<'a>>>,
+    message: Option<Option<Cow<'a, [u8]>>>,
+    needle_hit: Option<bool>,
+}
+
+#[derive(Clone)]
+struct Seen<'a> {
+    value: Option<Value<'a>>,
+    /// The value as a number; read off its digits once.
+    number: Option<f64>,
+    level: Option<Level>,
+}
+
+// === impl Program ===
+
+impl Program {
+    pub fn compile<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Program {
+        let mut fields = Vec::new();
+        let mut texts = Vec::new();
+        let rules = rules.into_iter().map(|rule| node(&rule.expr, &mut fields, &mut texts)).collect();
+        // Building fails only for more texts than the bounds on rules allow; then each is searched alone.
+        let needles = if texts.is_empty() { None } else { AhoCorasick::new(&texts).ok() };
+        Program { fields, rules, needles }
+    }
+
+    /// The places of the rules that `record` matches, in order.
+    pub fn matches<'a>(&self, record: &Record<'a>, mut hit: impl FnMut(usize)) {
+        let values = if self.rules.is_empty() { return } else { vec![None; self.fields.len()] };
+        let mut reading = Reading { program: self, record, values, message: None, needle_hit: None };
+        for (place, rule) in self.rules.iter().enumerate() {
+            if reading.holds(rule) {
+                hit(place);
+            }
+        }
+    }
+}
+
+fn node(expr: &Expr, fields: &mut Vec<FieldName>, texts: &mut Vec<Box<[u8]>>) -> Node {
+    match expr {
+        Expr::All(all) => Node::All(all.iter().map(|e| node(e, fields, texts)).collect()),
+        Expr::Any(any) => Node::Any(any.iter().map(|e| node(e, fields, texts)).collect()),
+        Expr::Not(inner) => Node::Not(Box::new(node(inner, fields, texts))),
+        Expr::Test { field, op: Op::Contains(text) } if field == "message" => {
+            let text: Box<[u8]> = text.as_bytes().into();
+            texts.push(text.clone());
+            Node::Message(text)
+        }
+        Expr::Test { field, op } => {
+            let name = match Derived::from_name(field) {
+                Some(derived) => FieldName::Derived(derived),
+                None => FieldName::Body(field.strip_prefix("body.").unwrap_or(field).to_owned()),
+            };
+            let place = fields.iter().position(|f| *f == name).unwrap_or_else(|| {
+                fields.push(name);
+                fields.len() - 1
+            });
+            Node::Test(place, test(op))
+        }
+    }
+}
+
+fn test(op: &Op) -> Test {
+    match op {
+        Op::Eq(literal) => Test::Equal(operand(literal)),
+        Op::Ne(literal) => Test::NotEqual(operand(literal)),
+        Op::Gt(literal) => Test::Compare(Order::Greater, operand(literal)),
+        Op::Gte(literal) => Test::Compare(Order::AtLeast, operand(literal)),
+        Op::Lt(literal) => Test::Compare(Order::Less, operand(literal)),
+        Op::Lte(literal) => Test::Compare(Order::AtMost, operand(literal)),
+        Op::In(literals) => Test::In(literals.iter().map(operand).collect()),
+        Op::Contains(text) => Test::Contains(text.as_bytes().into()),
+        Op::StartsWith(text) => Test::StartsWith(text.as_bytes().into()),
+        Op::EndsWith(text) => Test::EndsWith(text.as_bytes().into()),
+        Op::Exists(yes) => Test::Exists(*yes),
+    }
+}
+
+fn operand(literal: &Literal) -> Operand {
+    let (text, null) = match literal {
+        Literal::Text(text) => (text.clone(), false),
+        Literal::Number(number) => (number.to_string(), false),
+        Literal::Bool(yes) => (yes.to_string(), false),
+        Literal::Null => (String::new(), true),
+    };
+    let number = match literal {
+        Literal::Number(number) => Some(*number),
+        _ => number_of(text.as_bytes()),
+    };
+    Operand { number, level: Level::from_name(text.as_bytes()), null, text: text.into_bytes().into() }
+}
+
+// === impl Reading ===
+
+impl<'a> Reading<'_, 'a> {
+    fn holds(&mut self, node: &Node) -> bool {
+        match node {
+            Node::All(all) => all.iter().all(|n| self.holds(n)),
+            Node::Any(any) => any.iter().any(|n| self.holds(n)),
+            Node::Not(inner) => !self.holds(inner),
+            Node::Message(text) => self.message_contains(text),
+            Node::Test(place, test) => {
+                let seen = self.seen(*place);
+                holds(test, &seen)
+            }
+        }
+    }
+
+    fn seen(&mut self, place: usize) -> Seen<'a> {
+        if let Some(Some(seen)) = self.values.get(place) {
+            return seen.clone();
+        }
+        let mut level = None;
+        let value = match self.program.fields.get(place) {
+            Some(FieldName::Derived(Derived::Level)) => {
+                level = Some(self.record.level());
+                self.record.derived(Derived::Level)
+            }
+            Some(FieldName::Derived(derived)) => self.record.derived(*derived),
+            Some(FieldName::Body(path)) => self.record.body_field(path),
+            None => None,
+        };
+        let value = value.filter(|v| *v != Value::Null);
+        let number = match &value {
+            Some(Value::Number(raw)) => number_of(raw),
+            Some(Value::Text(text)) => number_of(text.raw()),
+            Some(Value::Int(n)) => Some(*n as f64),
+            _ => None,
+        };
+        let seen = Seen { value, number, level };
+        if let Some(slot) = self.values.get_mut(place) {
+            *slot = Some(seen.clone());
+        }
+        seen
+    }
+
+    fn message_contains(&mut self, text: &[u8]) -> bool {
+        let record = self.record;
+        let message = self.message.get_or_insert_with(|| match record.message() {
+            Some(Value::Text(text)) => Some(text.decoded()),
+            Some(Value::Object(span) | Value::Array(span)) => Some(Cow::Borrowed(span.raw)),
+            _ => None,
+        });
+        let Some(message) = message else { return false };
+        let needles = &self.program.needles;
+        let hit =
+            *self.needle_hit.get_or_insert_with(|| needles.as_ref().is_none_or(|all| all.is_match(message.as_ref())));
+        hit && memchr::memmem::find(message, text).is_some()
+    }
+}
+
+fn holds(test: &Test, seen: &Seen<'_>) -> bool {
+    let Some(value) = &seen.value else {
+        return match test {
+            Test::Exists(wanted) => !wanted,
+            Test::Equal(operand) => operand.null,
+            _ => false,
+        };
+    };
+    match test {
+        Test::Exists(wanted) => *wanted,
+        Test::Equal(operand) => equal(operand, value, seen),
+        Test::NotEqual(operand) => !equal(operand, value, seen),
+        Test::In(operands) => operands.iter().any(|o| equal(o, value, seen)),
+        Test::Compare(order, operand) => match (seen.level, operand.level) {
+            (Some(seen), Some(wanted)) => in_order(*order, seen.partial_cmp(&wanted)),
+            (Some(_), None) => false,
+            _ => match (seen.number, operand.number) {
+                (Some(seen), Some(wanted)) => in_order(*order, seen.partial_cmp(&wanted)),
+                _ => false,
+            },
+        },
+        Test::Contains(text) => memchr::memmem::find(&bytes(value), text).is_some(),
+        Test::StartsWith(text) => bytes(value).starts_with(text),
+        Test::EndsWith(text) => bytes(value).ends_with(text),
+    }
+}
+
+fn in_order(order: Order, found: Option<std::cmp::Ordering>) -> bool {
+    match order {
+        Order::Greater => found.is_some_and(|o| o.is_gt()),
+        Order::AtLeast => found.is_some_and(|o| o.is_ge()),
+        Order::Less => found.is_some_and(|o| o.is_lt()),
+        Order::AtMost => found.is_some_and(|o| o.is_le()),
+    }
+}
+
+/// Numbers and numeric strings compare as numbers, levels as levels whatever their dialect, the rest as text.
+fn equal(operand: &Operand, value: &Value<'_>, seen: &Seen<'_>) -> bool {
+    match (seen.level, operand.level, seen.number, operand.number) {
+        (Some(seen), Some(wanted), ..) => seen == wanted,
+        (_, _, Some(seen), Some(wanted)) => seen == wanted,
+        _ => !operand.null && *bytes(value) == *operand.text,
+    }
+}
+
+/// The value as text is searched: a nested one as it stands.
+fn bytes<'a>(value: &Value<'a>) -> Cow<'a, [u8]> {
+    match value {
+        Value::Text(text) => text.decoded(),
+        Value::Number(raw) => Cow::Borrowed(raw),
+        Value::Int(n) => Cow::Owned(n.to_string().into_bytes()),
+        Value::Bool(true) => Cow::Borrowed(b"true"),
+        Value::Bool(false) => Cow::Borrowed(b"false"),
+        Value::Null => Cow::Borrowed(b""),
+        Value::Object(span) | Value::Array(span) => Cow::Borrowed(span.raw),
+    }
+}
