@@ -211,15 +211,26 @@ impl Desk {
         escalation.samples.extend(samples.iter().take(room).cloned());
     }
 
-    /// A window fell quiet: resolved, when its service goes on sending; else there is no data.
-    pub fn quieted(&mut self, id: u64, resolved: bool, now_ms: i64) -> Option<Post> {
-        let escalation = self.change(id)?;
-        escalation.firing = escalation.firing.saturating_sub(1);
-        // A backlog has no end to tell; neither has one of several groups.
-        if escalation.firing > 0 || escalation.late {
+    /// A window fell quiet while its service went on sending: resolved.
+    pub fn quieted(&mut self, id: u64, now_ms: i64) -> Option<Post> {
+        if self.one_less(id)? { self.tell_end(id, NoticeKind::Resolved, now_ms) } else { None }
+    }
+
+    /// A window fell quiet because nothing comes any more. `last_seen_ms`: when its service last sent.
+    pub fn fell_silent(&mut self, id: u64, last_seen_ms: Option<i64>, now_ms: i64) -> Option<Post> {
+        if !self.one_less(id)? {
             return None;
         }
-        self.tell_end(id, if resolved { NoticeKind::Resolved } else { NoticeKind::NoData }, now_ms)
+        let mut post = self.tell_end(id, NoticeKind::NoData, now_ms)?;
+        post.notice.last_ms = post.notice.last_ms.max(last_seen_ms.unwrap_or(i64::MIN));
+        Some(post)
+    }
+
+    /// Whether the last of its windows has ended. A backlog has no end that is worth telling.
+    fn one_less(&mut self, id: u64) -> Option<bool> {
+        let escalation = self.change(id)?;
+        escalation.firing = escalation.firing.saturating_sub(1);
+        Some(escalation.firing == 0 && !escalation.late)
     }
 
     /// After "no data" its service sent again, and stayed below for a whole window.
@@ -378,14 +389,14 @@ mod tests {
         let (id, outcome, post) = desk.crossed(crossing(20), 0);
         assert_eq!((id, outcome, kind(&post)), (1, Outcome::Opened, Some(NoticeKind::Opened)));
         assert_eq!(post.map(|p| p.due_ms), Some(2000), "it settles first");
-        assert_eq!(kind(&desk.quieted(1, true, 100_000)), Some(NoticeKind::Resolved));
+        assert_eq!(kind(&desk.quieted(1, 100_000)), Some(NoticeKind::Resolved));
         let (id, outcome, post) = desk.crossed(crossing(5), 200_000);
         assert_eq!((id, outcome, kind(&post)), (1, Outcome::Again, Some(NoticeKind::Again)));
-        assert_eq!(kind(&desk.quieted(1, true, 300_000)), Some(NoticeKind::Resolved));
+        assert_eq!(kind(&desk.quieted(1, 300_000)), Some(NoticeKind::Resolved));
         for n in 4..30 {
             let (id, outcome, post) = desk.crossed(crossing(1), n * 100_000);
             assert_eq!((id, outcome, kind(&post)), (1, Outcome::Added, None));
-            assert_eq!(desk.quieted(1, true, n * 100_000 + 50_000), None);
+            assert_eq!(desk.quieted(1, n * 100_000 + 50_000), None);
         }
         assert_eq!(desk.get(1).map(|e| (e.count, e.crossings)), Some((20 + 5 + 26, 28)));
         let (id, outcome, _) = desk.crossed(crossing(1), 300_000 + HOUR);
@@ -397,15 +408,15 @@ mod tests {
         let mut desk = desk();
         desk.crossed(crossing(20), 0);
         desk.crossed(crossing(20), 10);
-        assert_eq!(desk.quieted(1, true, 20), None);
-        assert_eq!(kind(&desk.quieted(1, true, 30)), Some(NoticeKind::Resolved));
+        assert_eq!(desk.quieted(1, 20), None);
+        assert_eq!(kind(&desk.quieted(1, 30)), Some(NoticeKind::Resolved));
     }
 
     #[test]
     fn silence_is_never_called_resolved_until_the_service_is_back() {
         let mut desk = desk();
         desk.crossed(crossing(20), 0);
-        assert_eq!(kind(&desk.quieted(1, false, 20)), Some(NoticeKind::NoData));
+        assert_eq!(kind(&desk.fell_silent(1, Some(7), 20)), Some(NoticeKind::NoData));
         assert_eq!(kind(&desk.came_back(1, 30)), Some(NoticeKind::Resolved));
     }
 
@@ -415,7 +426,7 @@ mod tests {
         desk.crossed(crossing(20), 0);
         assert_eq!(desk.crossed(Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 2);
         assert_eq!(desk.crossed(Crossing { late: true, ..crossing(1) }, 2).0, 3);
-        assert_eq!(desk.quieted(3, true, 3), None, "a backlog has no end");
+        assert_eq!(desk.quieted(3, 3), None, "a backlog has no end");
     }
 
     #[test]

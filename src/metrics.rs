@@ -105,6 +105,13 @@ impl Metrics {
             deliveries: counters(r, "deliveries_total", "Delivery attempts", &["channel", "outcome"])?,
             registry,
         };
+        // So that a rate over them is right from the first event on.
+        for outcome in ["matched", "unmatched", "joined", "blank", "own", "rejected", "repeat", "aborted"] {
+            metrics.lines.with_label_values(&[outcome]);
+        }
+        for status in ["401", "404", "405", "413", "415"] {
+            metrics.client_will_drop.with_label_values(&[status]);
+        }
         let build: IntGaugeVec =
             IntGaugeVec::new(Opts::new("build_info", "1, with the version as label"), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);

@@ -1,8 +1,7 @@
 //! Where state survives: rows written in whole transactions by one writer.
 //!
 //! A leaf. It knows nothing of watches, windows or escalations: they hand it encoded rows. [`Store`] is the
-//! seam behind which SQLite stands ([`sqlite`]); [`MemoryStore`] keeps nothing and serves where nothing is
-//! to be kept.
+//! seam behind which SQLite stands ([`sqlite`]).
 
 pub mod sqlite;
 
@@ -56,25 +55,4 @@ pub trait Store: Send {
 
     /// Replaces the snapshot and drops the journal rows that it covers: all that were written before.
     fn snapshot(&mut self, body: &[u8]) -> Result<(), StoreError>;
-
-    /// What a loss of power, of the process, or of the task leaves: shown on `/status`.
-    fn durability(&self) -> &'static str;
-}
-
-/// Forgets everything: for tests of what stands above the store, and for replays.
-#[derive(Default)]
-pub struct MemoryStore;
-
-impl Store for MemoryStore {
-    fn write(&mut self, _: &Transaction) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn snapshot(&mut self, _: &[u8]) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn durability(&self) -> &'static str {
-        "none"
-    }
 }

@@ -266,7 +266,7 @@ impl Engine {
             match turn {
                 Turn::Rearmed => {
                     if let Some(id) = window.escalation.take()
-                        && let Some(post) = self.desk.quieted(id, true, now.ms)
+                        && let Some(post) = self.desk.quieted(id, now.ms)
                     {
                         self.outbox.post(&post);
                     }
@@ -395,7 +395,7 @@ impl Engine {
                     return false;
                 }
                 window.rearm(Phase::Quiet);
-                window.escalation.take().and_then(|id| self.desk.quieted(id, true, now.ms))
+                window.escalation.take().and_then(|id| self.desk.quieted(id, now.ms))
             }
             (Phase::Firing, Lane::Live) => {
                 // What is on its way from before our own start must have had its time to come.
@@ -403,17 +403,18 @@ impl Engine {
                 if !window.has_been_below(width.bucket(now.ms)) || !up_long_enough {
                     return false;
                 }
-                let alive = self.seen_since(watch, key, width.start_ms(window.above_until() + 1));
+                let last_seen = self.last_seen(watch, key);
+                let alive = last_seen.is_some_and(|last| last >= width.start_ms(window.above_until() + 1));
                 if alive {
                     window.rearm(Phase::Quiet);
-                    window.escalation.take().and_then(|id| self.desk.quieted(id, true, now.ms))
+                    window.escalation.take().and_then(|id| self.desk.quieted(id, now.ms))
                 } else {
                     window.rearm(Phase::NoData { back_since_ms: None });
-                    window.escalation.and_then(|id| self.desk.quieted(id, false, now.ms))
+                    window.escalation.and_then(|id| self.desk.fell_silent(id, last_seen, now.ms))
                 }
             }
             (Phase::NoData { back_since_ms }, Lane::Live) => match back_since_ms {
-                None if self.seen_since(watch, key, width.start_ms(window.above_until() + 1)) => {
+                None if self.last_seen(watch, key) >= Some(width.start_ms(window.above_until() + 1)) => {
                     window.phase = Phase::NoData { back_since_ms: Some(now.ms) };
                     None
                 }
@@ -430,16 +431,15 @@ impl Engine {
         true
     }
 
-    /// Whether the services that a group stands for sent anything of `since_ms` or later.
-    fn seen_since(&self, watch: &Watch, key: &WindowKey, since_ms: i64) -> bool {
+    /// Newest live record of the services that a group stands for.
+    fn last_seen(&self, watch: &Watch, key: &WindowKey) -> Option<i64> {
         let values = group_values(&key.group);
         let wanted = |name: &str| {
             let place = watch.rule.group_by.iter().position(|n| n == name)?;
             values.get(place).filter(|v| *v != OTHER)
         };
         let (cluster, service) = (wanted("cluster"), wanted("service"));
-        let last = self.shards.last_seen(|c, s| cluster.is_none_or(|w| w == c) && service.is_none_or(|w| w == s));
-        last.is_some_and(|last| last >= since_ms)
+        self.shards.last_seen(|c, s| cluster.is_none_or(|w| w == c) && service.is_none_or(|w| w == s))
     }
 
     /// Forgets windows that hold nothing any more, and what the clock of arrivals says is over.
@@ -647,3 +647,6 @@ fn with_stored(base: &[Watch], stored: &[(String, Vec<u8>)]) -> Vec<Watch> {
     }
     watches
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,3 +258,6 @@ impl Writer {
         self.snapshot_next = Instant::now() + pause;
     }
 }
+
+#[cfg(test)]
+mod tests;

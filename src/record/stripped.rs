@@ -29,10 +29,12 @@ const SHOWN: [(&str, &[&str]); 8] = [
 /// The stripped form of `record`, as one line of JSON. Not yet redacted.
 pub fn stripped(record: &Record<'_>) -> String {
     let mut out = Map::new();
-    for (name, derived) in [("container", Derived::Container), ("source", Derived::Source), ("host", Derived::Host)] {
-        put(&mut out, name, record.derived(derived), VALUE_MAX);
-    }
     out.insert("level".into(), record.level().as_str().into());
+    // Of an access line everything worth seeing is in its fields, and the rest (who asked, from where, with
+    // what) is nobody's business in a channel.
+    if !matches!(record.body, Body::Access(..)) {
+        put(&mut out, "message", record.message(), MESSAGE_MAX);
+    }
     for (name, keys) in SHOWN {
         // The request line holds method and path already.
         if matches!(name, "method" | "path") && out.contains_key("request") {
@@ -40,10 +42,8 @@ pub fn stripped(record: &Record<'_>) -> String {
         }
         put(&mut out, name, keys.iter().find_map(|key| record.body_field(key)), VALUE_MAX);
     }
-    // Of an access line everything worth seeing is in the fields above, and the rest (who asked, from
-    // where, with what) is nobody's business in a channel.
-    if !matches!(record.body, Body::Access(..)) {
-        put(&mut out, "message", record.message(), MESSAGE_MAX);
+    for (name, derived) in [("container", Derived::Container), ("source", Derived::Source), ("host", Derived::Host)] {
+        put(&mut out, name, record.derived(derived), VALUE_MAX);
     }
     Json::Object(out).to_string()
 }

@@ -119,10 +119,6 @@ impl Store for SqliteStore {
             tx.commit()
         })
     }
-
-    fn durability(&self) -> &'static str {
-        "power_loss"
-    }
 }
 
 enum OpenError {

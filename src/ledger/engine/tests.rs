@@ -1,0 +1,336 @@
+//! The ledger's decisions, with time as a parameter: what is told, when, and what a restart makes of it.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::notify::notice::NoticeKind;
+use crate::watch::rule::Rule;
+
+const SECOND: i64 = 1000;
+const HOUR: i64 = 3600 * SECOND;
+/// Some day, on a full minute.
+const T0: i64 = 1_790_000_000_000 / 60_000 * 60_000;
+
+struct Bench {
+    engine: Engine,
+    /// Everything written so far, as a store would hold it.
+    journal: Vec<Vec<u8>>,
+    escalations: std::collections::BTreeMap<u64, Vec<u8>>,
+    outbox: std::collections::BTreeMap<u64, Vec<u8>>,
+    rules: Vec<Watch>,
+}
+
+fn rule(threshold: u64) -> Rule {
+    let json = serde_json::json!({
+        "label": "http_5xx", "match": {"field": "status", "gte": "500"}, "threshold": threshold,
+        "window_seconds": 60, "summary": "5xx responses are spiking"
+    });
+    let mut faults = Vec::new();
+    Rule::from_json(&json, "", &mut faults).unwrap_or_else(|| panic!("{faults:?}"))
+}
+
+fn settings() -> Settings {
+    Settings {
+        lateness_ms: 900 * SECOND,
+        max_windows: 100,
+        repeat_ms: 7_200_000,
+        max_digests: 1000,
+        max_outbox_rows: 1000,
+        escalation: escalation::Settings { dedup_ms: HOUR, settle_ms: 2 * SECOND },
+        destinations: vec!["slack"],
+    }
+}
+
+fn at(ms: i64) -> Now {
+    Now { ms, uptime_ms: u64::try_from(ms - T0 + HOUR).expect("after the start") }
+}
+
+impl Bench {
+    fn new(threshold: u64) -> Bench {
+        let rules = vec![Watch::new(rule(threshold), Origin::Config)];
+        let engine = Engine::new(settings(), rules.clone(), Loaded::default(), T0 - HOUR).0;
+        Bench { engine, journal: vec![], escalations: Default::default(), outbox: Default::default(), rules }
+    }
+
+    fn write(&mut self, mut draft: Draft, now: Now) {
+        let written = self.engine.transaction(&mut draft);
+        self.journal.extend(written.journal);
+        for (rows, held) in [(written.escalations, &mut self.escalations), (written.outbox, &mut self.outbox)] {
+            for (id, body) in rows {
+                match body {
+                    Some(body) => held.insert(id, body),
+                    None => held.remove(&id),
+                };
+            }
+        }
+        self.engine.apply(draft, now);
+    }
+
+    fn staged(&self, service: &str, lines: &[(i64, u64)], lane: Lane) -> StagedGroup {
+        let mut group = Vec::new();
+        for value in ["prod", service] {
+            group.extend_from_slice(&(value.len() as u16).to_le_bytes());
+            group.extend_from_slice(value.as_bytes());
+        }
+        let width = Width::of_seconds(60);
+        StagedGroup {
+            watch: self.rules[0].key,
+            group: group.into(),
+            lane,
+            counts: lines.iter().map(|(time, n)| (width.bucket(*time), *n)).collect(),
+            first_ms: lines.iter().map(|(time, _)| *time).min().expect("lines"),
+            last_ms: lines.iter().map(|(time, _)| *time).max().expect("lines"),
+            cluster: "prod".into(),
+            service: service.into(),
+            samples: vec![],
+        }
+    }
+
+    fn count(&mut self, service: &str, lines: &[(i64, u64)], lane: Lane, now: i64) -> Vec<String> {
+        let staged = Staged { delivery: None, groups: vec![self.staged(service, lines, lane)] };
+        self.commit(&[staged], now).remove(0).crossings
+    }
+
+    fn commit(&mut self, batches: &[Staged], now: i64) -> Vec<Committed> {
+        let (draft, committed) = self.engine.commit(batches, at(now));
+        self.write(draft, at(now));
+        committed
+    }
+
+    /// `lines` live 5xx of `checkout` at `now`.
+    fn flood(&mut self, lines: u64, now: i64) {
+        self.count("checkout", &[(now, lines)], Lane::Live, now);
+        self.sign_of_life(now);
+    }
+
+    fn sign_of_life(&self, now: i64) {
+        self.engine.shards.saw("prod", "checkout", now);
+    }
+
+    fn tick(&mut self, now: i64) {
+        if let Some(draft) = self.engine.tick(at(now)) {
+            self.write(draft, at(now));
+        }
+    }
+
+    /// Delivers what is due: kind, number and count of each.
+    fn told(&mut self, now: i64) -> Vec<(NoticeKind, u64, u64)> {
+        let mut told = Vec::new();
+        while let Ok((draft, leased)) = self.engine.lease("slack", at(now)) {
+            self.write(draft, at(now));
+            let draft = self.engine.settle(leased.row, &Settled::Done { thread: Some("1.1".into()) });
+            self.write(draft, at(now));
+            told.push((leased.notice.kind, leased.notice.escalation, leased.notice.count));
+        }
+        told
+    }
+
+    /// Dies, and starts anew from what was written.
+    fn restart(&mut self, now: i64) {
+        let rows =
+            |held: &std::collections::BTreeMap<u64, Vec<u8>>| held.iter().map(|(id, b)| (*id, b.clone())).collect();
+        let loaded = Loaded {
+            journal: self.journal.clone(),
+            escalations: rows(&self.escalations),
+            outbox: rows(&self.outbox),
+            ..Loaded::default()
+        };
+        self.engine = Engine::new(settings(), self.rules.clone(), loaded, now).0;
+    }
+}
+
+#[test]
+fn a_flood_is_one_message_with_the_count_of_the_moment_it_leaves_and_then_its_end() {
+    let mut bench = Bench::new(10);
+    bench.flood(5_000, T0);
+    assert_eq!(bench.told(T0 + SECOND), [], "it settles first");
+    bench.flood(15_000, T0 + SECOND);
+    assert_eq!(bench.told(T0 + 2 * SECOND), [(NoticeKind::Opened, 1, 20_000)]);
+    // In the window until T0 + 61 s; a whole W below ends at T0 + 121 s.
+    for second in [10, 61, 100, 121] {
+        bench.sign_of_life(T0 + second * SECOND);
+        bench.tick(T0 + second * SECOND);
+        assert_eq!(bench.told(T0 + second * SECOND), [], "at {second} s");
+    }
+    bench.sign_of_life(T0 + 122 * SECOND);
+    bench.tick(T0 + 122 * SECOND);
+    assert_eq!(bench.told(T0 + 122 * SECOND), [(NoticeKind::Resolved, 1, 20_000)]);
+}
+
+#[test]
+fn a_new_flood_within_the_time_adds_to_it_and_one_after_it_escalates_anew() {
+    let mut bench = Bench::new(10);
+    bench.flood(20, T0);
+    assert_eq!(bench.told(T0 + 2 * SECOND).len(), 1);
+    let again = T0 + 600 * SECOND;
+    bench.sign_of_life(again - SECOND);
+    bench.tick(again - SECOND);
+    assert_eq!(bench.told(again - SECOND), [(NoticeKind::Resolved, 1, 20)]);
+    bench.flood(30, again);
+    assert_eq!(bench.told(again), [(NoticeKind::Again, 1, 50)]);
+    bench.sign_of_life(again + 300 * SECOND);
+    bench.tick(again + 300 * SECOND);
+    assert_eq!(bench.told(again + 300 * SECOND), [(NoticeKind::Resolved, 1, 50)]);
+    let later = again + 300 * SECOND + HOUR;
+    bench.flood(40, later);
+    assert_eq!(bench.told(later + 2 * SECOND), [(NoticeKind::Opened, 2, 40)]);
+}
+
+#[test]
+fn a_service_that_falls_silent_is_never_called_resolved_until_it_is_back_for_a_whole_window() {
+    let mut bench = Bench::new(10);
+    bench.flood(20, T0);
+    bench.told(T0 + 2 * SECOND);
+    bench.tick(T0 + 200 * SECOND);
+    assert_eq!(bench.told(T0 + 200 * SECOND), [(NoticeKind::NoData, 1, 20)]);
+    for minute in 4..30 {
+        bench.tick(T0 + minute * 60 * SECOND);
+    }
+    assert_eq!(bench.told(T0 + HOUR), []);
+    bench.sign_of_life(T0 + HOUR);
+    bench.tick(T0 + HOUR);
+    assert_eq!(bench.told(T0 + HOUR), [], "it has only just come back");
+    bench.sign_of_life(T0 + HOUR + 60 * SECOND);
+    bench.tick(T0 + HOUR + 60 * SECOND);
+    assert_eq!(bench.told(T0 + HOUR + 60 * SECOND), [(NoticeKind::Resolved, 1, 20)]);
+}
+
+#[test]
+fn a_backlog_raises_one_escalation_marked_late_and_moves_no_live_window() {
+    let mut bench = Bench::new(10);
+    let old = T0 - 2000 * SECOND;
+    for part in 0..5 {
+        let lines: Vec<(i64, u64)> = (0..300).map(|s| (old + (part * 300 + s) * SECOND, 1)).collect();
+        bench.count("checkout", &lines, Lane::Late, T0 + part);
+    }
+    assert_eq!(bench.told(T0 + 3 * SECOND), [(NoticeKind::Opened, 1, 1500)]);
+    let escalation = bench.engine.desk.get(1).expect("E1").clone();
+    assert!(escalation.late);
+    assert_eq!((escalation.first_ms, escalation.last_ms), (old, old + 1499 * SECOND));
+    assert_eq!(bench.engine.shards.groups(T0).len(), 0);
+    assert_eq!(bench.engine.shards.total(bench.rules[0].key).matched, 1500);
+    bench.tick(T0 + HOUR);
+    assert_eq!(bench.told(T0 + HOUR), [], "a backlog has no end to tell");
+}
+
+#[test]
+fn a_repeat_counts_nothing_until_it_is_confirmed_and_an_equal_batch_after_that_does() {
+    let mut bench = Bench::new(10);
+    let staged = Staged {
+        delivery: Some(DeliveryKey { digest: 1, sender: 1 }),
+        groups: vec![bench.staged("checkout", &[(T0, 3)], Lane::Live)],
+    };
+    let other = Staged { delivery: Some(DeliveryKey { digest: 1, sender: 2 }), ..staged.clone() };
+    // Twice in one group: the second finds the first.
+    let committed = bench.commit(&[staged.clone(), staged.clone(), other], T0);
+    assert_eq!(committed.iter().map(|c| c.repeat).collect::<Vec<_>>(), [false, true, false]);
+    assert!(bench.commit(&[staged.clone()], T0)[0].repeat);
+    bench.restart(T0);
+    assert!(bench.commit(&[staged.clone()], T0)[0].repeat, "nobody confirmed it before we died");
+    bench.engine.shards.confirm(DeliveryKey { digest: 1, sender: 1 });
+    assert!(!bench.commit(&[staged.clone()], T0)[0].repeat);
+    assert_eq!(bench.engine.shards.total(bench.rules[0].key).matched, 9);
+    bench.restart(T0);
+    assert_eq!(bench.engine.shards.total(bench.rules[0].key).matched, 9);
+    assert!(bench.commit(&[staged], T0)[0].repeat, "the confirmation was of the delivery before it");
+}
+
+#[test]
+fn what_a_refused_commit_changed_is_as_if_it_had_not_been() {
+    let mut bench = Bench::new(10);
+    bench.flood(5, T0);
+    let staged = Staged { delivery: None, groups: vec![bench.staged("checkout", &[(T0, 50)], Lane::Live)] };
+    let (draft, committed) = bench.engine.commit(std::slice::from_ref(&staged), at(T0));
+    assert_eq!(committed[0].crossings, ["http_5xx"]);
+    bench.engine.discard(draft);
+    assert_eq!(bench.engine.shards.total(bench.rules[0].key).matched, 5);
+    assert_eq!(bench.told(T0 + HOUR), []);
+    assert_eq!(bench.commit(&[staged], T0)[0].crossings, ["http_5xx"], "brought again, it crosses");
+}
+
+#[test]
+fn a_message_under_way_when_we_die_is_told_again_and_labelled() {
+    let mut bench = Bench::new(10);
+    bench.flood(50, T0);
+    let (draft, leased) = bench.engine.lease("slack", at(T0 + 2 * SECOND)).ok().expect("due");
+    assert!(!leased.notice.in_doubt);
+    bench.write(draft, at(T0 + 2 * SECOND));
+    bench.restart(T0 + 3 * SECOND);
+    let (_, leased) = bench.engine.lease("slack", at(T0 + 3 * SECOND)).ok().expect("due");
+    assert_eq!((leased.notice.kind, leased.notice.escalation), (NoticeKind::Opened, 1));
+    assert!(leased.notice.in_doubt);
+}
+
+#[test]
+fn beyond_the_bound_further_groups_count_together_and_a_live_window_is_never_evicted() {
+    let mut bench = Bench::new(10);
+    for n in 0..150 {
+        bench.count(&format!("svc-{n}"), &[(T0, 1)], Lane::Live, T0);
+    }
+    let groups = bench.engine.shards.groups(T0).remove(&bench.rules[0].key).expect("groups");
+    assert_eq!(groups.len(), 101, "a hundred of their own, and the one of all others");
+    let other = groups.iter().find(|g| group_values(&g.group) == [OTHER, OTHER]).expect("~other");
+    assert_eq!((other.count, other.phase), (50, Phase::Firing), "it can cross");
+    assert_eq!(bench.engine.shards.total(bench.rules[0].key).matched, 150);
+    // Two minutes on the old ones are expired and make room.
+    bench.count("late-comer", &[(T0 + 130 * SECOND, 1)], Lane::Live, T0 + 130 * SECOND);
+    let groups = bench.engine.shards.groups(T0 + 130 * SECOND).remove(&bench.rules[0].key).expect("groups");
+    assert!(groups.iter().any(|g| group_values(&g.group) == ["prod", "late-comer"]));
+}
+
+#[test]
+fn changing_the_threshold_keeps_the_counters_and_changing_the_match_drops_them_without_a_word() {
+    let mut bench = Bench::new(10);
+    bench.flood(50, T0);
+    bench.told(T0 + 2 * SECOND);
+    let key = bench.rules[0].key;
+    let (draft, replaced) = bench.engine.put_watch(rule(1000), Origin::Api, at(T0)).ok().expect("taken");
+    bench.write(draft, at(T0));
+    assert!(replaced);
+    assert_eq!(bench.engine.shards.total(key).matched, 50);
+    let mut changed = rule(1000);
+    changed.window_seconds = 30;
+    let (draft, _) = bench.engine.put_watch(changed, Origin::Api, at(T0)).ok().expect("taken");
+    bench.write(draft, at(T0));
+    assert_eq!(bench.engine.shards.total(key).matched, 0);
+    assert_eq!(bench.engine.shards.windows_len(), 0);
+    bench.tick(T0 + HOUR);
+    assert_eq!(bench.told(T0 + HOUR), [], "a person ended it");
+    assert_eq!(bench.engine.desk.get(1).map(|e| e.firing), Some(0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_restart_at_any_moment_leaves_windows_and_totals_as_they_were(
+        steps in proptest::collection::vec((0i64..400, 1u64..8, 0usize..3, any::<bool>(), any::<bool>()), 1..40),
+    ) {
+        let (mut steady, mut dying) = (Bench::new(10), Bench::new(10));
+        let mut now = T0;
+        for (pause, lines, service, late, dies) in steps {
+            now += pause * SECOND;
+            let lane = if late { Lane::Late } else { Lane::Live };
+            let time = if late { now - 1000 * SECOND } else { now };
+            for bench in [&mut steady, &mut dying] {
+                bench.count(["a", "b", "c"][service], &[(time, lines), (time - 20 * SECOND, 1)], lane, now);
+                bench.engine.shards.saw("prod", ["a", "b", "c"][service], now);
+                bench.tick(now);
+            }
+            if dies {
+                let started_ms = dying.engine.started_ms;
+                let seen = dying.engine.shards.seen();
+                dying.restart(now);
+                // These two a restart may know less of: they only make "resolved" wait.
+                dying.engine.started_ms = started_ms;
+                for (cluster, service, time) in seen {
+                    dying.engine.shards.saw(&cluster, &service, time);
+                }
+            }
+        }
+        prop_assert_eq!(steady.engine.shards.groups(now), dying.engine.shards.groups(now));
+        prop_assert_eq!(steady.engine.shards.total(steady.rules[0].key), dying.engine.shards.total(steady.rules[0].key));
+        let rows = |b: &Bench| b.engine.outbox.waiting().0;
+        prop_assert_eq!(rows(&steady), rows(&dying));
+        prop_assert_eq!(steady.engine.desk.iter().cloned().collect::<Vec<_>>(), dying.engine.desk.iter().cloned().collect::<Vec<_>>());
+    }
+}
