@@ -213,7 +213,7 @@ fn server(
             about: About {
                 configuration: origin.to_string(),
                 store: config.store.path.display().to_string(),
-                durability: "power_loss",
+                durability: crate::store::sqlite::durability(&config.store.path),
                 destinations: names.to_vec(),
             },
         },

@@ -55,12 +55,16 @@ pub enum Phase {
     Draining,
 }
 
-/// One connection: whose answer was heard last.
+/// One connection: which answers on it are not known to be heard yet.
 pub struct Peer {
     pub ip: IpAddr,
-    /// The delivery that the last answer on this connection acknowledged. A plain lock: held for a swap.
-    acknowledged: Mutex<Option<DeliveryKey>>,
+    /// The last delivery of each sender that an answer on this connection acknowledged (one Fluent Bit sends
+    /// the chunks of all its tags over one connection). A plain lock: held for a look.
+    acknowledged: Mutex<Vec<DeliveryKey>>,
 }
+
+/// Senders remembered of one connection; of more, the oldest stays unconfirmed until its time is up.
+const SENDERS_MAX: usize = 64;
 
 /// Everything that ingest needs; shared by all connections.
 pub struct Ingest {
@@ -74,11 +78,23 @@ pub struct Ingest {
 
 impl Peer {
     pub fn new(ip: IpAddr) -> Peer {
-        Peer { ip, acknowledged: Mutex::new(None) }
+        Peer { ip, acknowledged: Mutex::default() }
     }
 
-    fn swap(&self, delivery: Option<DeliveryKey>) -> Option<DeliveryKey> {
-        std::mem::replace(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner), delivery)
+    /// Its answer goes out now.
+    fn acknowledge(&self, delivery: DeliveryKey) {
+        let mut held = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= SENDERS_MAX {
+            held.remove(0);
+        }
+        held.push(delivery);
+    }
+
+    /// A request of this sender has come: what it was answered before, it has heard.
+    fn heard(&self, sender: u64) -> Option<DeliveryKey> {
+        let mut held = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = held.iter().position(|delivery| delivery.sender == sender)?;
+        Some(held.remove(place))
     }
 }
 
@@ -136,15 +152,14 @@ impl Ingest {
         let in_flight = InFlight(&self.metrics);
         let sender = Sender::of(peer, token, &head.headers, &self.settings.tag_header);
         // A later request on the connection that carried an answer shows that it was heard.
-        if let Some(heard) = peer.swap(None)
-            && sender.connection_is_its_own
-            && heard.sender == sender.id
+        if sender.connection_is_its_own
+            && let Some(heard) = peer.heard(sender.id)
         {
             ledger.confirm(heard);
         }
         let answer = self.read(&ledger, seed, &sender, encoding, &mut body).await;
-        if let Answer::Counted { delivery, .. } = &answer {
-            peer.swap(*delivery);
+        if let Answer::Counted { delivery: Some(delivery), .. } = &answer {
+            peer.acknowledge(*delivery);
         }
         drop(in_flight);
         answer

@@ -463,12 +463,12 @@ impl Engine {
     pub fn put_watch(&mut self, rule: Rule, origin: Origin, now: Now) -> Result<(Draft, bool), Refused> {
         let mut watches = self.shards.watches().watches().to_vec();
         let place = watches.iter().position(|w| w.rule.label == rule.label);
-        let mut draft = self.draft(now);
-        draft.watch_rows.push((rule.label.clone(), Some(rule.to_json().to_string().into_bytes())));
-        let watch = Watch::new(rule, origin);
         if place.is_none() && watches.len() >= WATCHES_MAX {
             return Err(Refused::Full(WATCHES_MAX));
         }
+        let mut draft = self.draft(now);
+        draft.watch_rows.push((rule.label.clone(), Some(rule.to_json().to_string().into_bytes())));
+        let watch = Watch::new(rule, origin);
         match place.and_then(|place| watches.get_mut(place)) {
             Some(held) => *held = watch,
             None => watches.push(watch),

@@ -159,7 +159,10 @@ impl<'a> Walker<'a> {
     /// A quoted key, or a bare integer as Fluent Bit writes one for an integer map key.
     fn key(&self, at: usize) -> Result<(Text<'a>, usize), Malformed> {
         if let Some(opened) = self.quote(at) {
-            return self.string(opened);
+            let (key, after) = self.string(opened)?;
+            // Looked for once here, so that comparing keys need not.
+            let plain = memchr::memchr(b'\\', key.raw()).is_none();
+            return Ok((if plain { Text::plain(key.raw()) } else { key }, after));
         }
         let digits = self.run(at, |b| b.is_ascii_digit() || b == b'-');
         if digits.is_empty() {

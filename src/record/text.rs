@@ -43,7 +43,7 @@ impl<'a> Text<'a> {
     /// Equal to `text`, whatever its escaping.
     #[inline]
     pub fn is(&self, text: &str) -> bool {
-        self.raw == text.as_bytes() && !self.has_escapes() || self.has_escapes() && self.decoded() == text.as_bytes()
+        if self.escapes == 0 { self.raw == text.as_bytes() } else { *self.decoded() == *text.as_bytes() }
     }
 
     #[inline]

@@ -1,0 +1,191 @@
+//! What is measured: the built program, or the floor under it, each as a child process with one worker.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+
+use crate::load;
+
+/// Makes this very program the drain server.
+pub const DRAIN_ARGUMENT: &str = "--drain-server";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_emberwatch");
+const START: Duration = Duration::from_secs(20);
+/// As the program reads: frames of the same size cost the same.
+const READ_BUFFER: usize = 128 * 1024;
+/// What the kernel's clock ticks are to programs, on every architecture we run on.
+const TICKS_PER_SECOND: f64 = 100.0;
+const SAMPLES_PER_SECOND: &str = "4999";
+
+pub struct Server {
+    pub address: SocketAddr,
+    child: Child,
+    /// `None` of the drain server, which counts nothing. Gone after the child is.
+    home: Option<TempDir>,
+}
+
+impl Server {
+    /// The program with one worker, its files in a directory of its own; `watches` as the configuration has them.
+    pub fn emberwatch(watches: &str) -> Server {
+        let home = TempDir::new().expect("a temporary directory");
+        let path = |name: &str| home.path().join(name);
+        let config = format!(
+            "{watches}[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[store]\npath = {:?}\n\
+             [notify]\nalerts_path = {:?}\n[log]\nformat = \"json\"\n",
+            path("emberwatch.db"),
+            path("alerts.jsonl")
+        );
+        std::fs::write(path("emberwatch.toml"), config).expect("the temporary directory takes files");
+        let mut child = Command::new(PROGRAM)
+            .arg("--config")
+            .arg(path("emberwatch.toml"))
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the built program starts");
+        let mut log = BufReader::new(child.stderr.take().expect("its log is piped"));
+        let address = loop {
+            let mut line = String::new();
+            let read = log.read_line(&mut line).expect("its log is text");
+            assert!(read > 0, "the program ended before it listened");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if event["message"] == "listening" {
+                break event["ingest"].as_str().and_then(|a| a.parse().ok()).expect("it says where");
+            }
+            eprint!("{line}");
+        };
+        // A full pipe would stop the program.
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok).filter(|line| !line.contains("\"level\":\"INFO\"")) {
+                eprintln!("{line}");
+            }
+        });
+        let server = Server { address, child, home: Some(home) };
+        let begun = Instant::now();
+        while load::get(address, "/ready").is_none() {
+            assert!(begun.elapsed() < START, "the program is ready in time");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        server
+    }
+
+    /// This program as the drain server.
+    pub fn drain() -> Server {
+        let itself = std::env::current_exe().expect("this program has a path");
+        let mut child = Command::new(itself)
+            .arg(DRAIN_ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its output is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it says where");
+        Server { address: line.trim().parse().expect("an address"), child, home: None }
+    }
+
+    /// User and system time of all its threads so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = self.proc("stat");
+        // The name in brackets may hold anything; after it come the state and eleven more fields.
+        let fields = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
+        ticks / TICKS_PER_SECOND
+    }
+
+    pub fn peak_rss_mb(&self) -> f64 {
+        let status = self.proc("status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        kib.expect("the kernel says it") * 1024.0 / 1e6
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs")
+    }
+
+    /// What became of the lines, by its own account; `None` of the drain server.
+    pub fn lines(&self) -> Option<BTreeMap<String, u64>> {
+        self.home.as_ref()?;
+        let status = load::get(self.address, "/status").expect("the program tells its status");
+        let status: serde_json::Value = serde_json::from_str(&status).expect("as JSON");
+        Some(serde_json::from_value(status["lines"].clone()).expect("with the lines by outcome"))
+    }
+
+    /// Records a profile until the server ends.
+    pub fn profile(&self, dir: &Path, name: &str) -> Child {
+        std::fs::create_dir_all(dir).expect("a directory for profiles");
+        let file = dir.join(format!("{}.perf", name.replace(' ', "-")));
+        let recording = Command::new("perf")
+            .args(["record", "--quiet", "-F", SAMPLES_PER_SECOND, "-o"])
+            .arg(file)
+            .arg("-p")
+            .arg(self.child.id().to_string())
+            .spawn()
+            .expect("perf is installed");
+        std::thread::sleep(Duration::from_millis(500));
+        recording
+    }
+}
+
+/// Waits until the profile is written. Its server has ended.
+pub fn finish(mut profile: Child) {
+    profile.wait().expect("perf ends with what it watched");
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+/// The floor: hyper on one tokio worker, as the program has it; bodies are read and dropped.
+pub fn drain() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    // Ends with the benchmark, however that ends: its side of the pipe is closed then.
+    std::thread::spawn(|| {
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap_or_default();
+        std::process::exit(0);
+    });
+    let worker = runtime.spawn(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        println!("{}", listener.local_addr().expect("an address"));
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            stream.set_nodelay(true).expect("a socket option");
+            tokio::spawn(async move {
+                let service = hyper::service::service_fn(drop_body);
+                let mut builder = hyper::server::conn::http1::Builder::new();
+                let connection = builder.max_buf_size(READ_BUFFER).serve_connection(TokioIo::new(stream), service);
+                // A connection that breaks is the loader's to notice.
+                connection.await.unwrap_or_default();
+            });
+        }
+    });
+    runtime.block_on(worker).expect("the server runs until it is killed");
+}
+
+async fn drop_body(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut body = request.into_body();
+    while let Some(Ok(frame)) = body.frame().await {
+        drop(frame);
+    }
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}

@@ -1,0 +1,25 @@
+# Every recipe is a step that CI runs.
+
+# Everything that CI runs, in its order.
+ci:
+    .ci/run
+
+# Whole-program and unit tests.
+test:
+    .ci/run test
+
+# The formatter, changing files.
+fmt:
+    cargo fmt --all
+
+# Formatting, lints and docs, without tests.
+check:
+    .ci/run format lint docs
+
+# Bans, licences and sources of dependencies.
+deny:
+    .ci/run deny
+
+# CPU seconds per GB and per million lines; see benches/README.md.
+bench *ARGS:
+    cargo bench --bench ingest -- {{ARGS}}
