@@ -60,7 +60,8 @@ fn bind_hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Unix milliseconds. One of the two places that read a clock; all else is given the time.
+/// Unix milliseconds. The place that reads the wall clock; all else is given the time.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

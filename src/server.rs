@@ -137,7 +137,7 @@ impl Server {
             ("/ingest", Role::Ingest | Role::Both) => self.ingest(peer, &method, request).await,
             (_, Role::Ingest) => self.unknown(&method, &path),
             (_, Role::Control | Role::Both) => {
-                if let Err(refusal) = self.gate.control(request.headers().get(HOST), request.headers()) {
+                if let Some(refusal) = self.gate.control(request.headers().get(HOST), request.headers()) {
                     return refusal;
                 }
                 match self.control.answer(&method, &path, request).await {

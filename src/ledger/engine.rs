@@ -178,7 +178,7 @@ impl Engine {
             let mut total = self.shards.totals.entry(counted.window.watch).or_default();
             total.matched = total.matched.saturating_add(sum);
             total.last_ms = total.last_ms.max(counted.last_ms);
-            let mut window = self.shards.windows.entry(counted.window).or_insert_with(Window::new);
+            let mut window = self.shards.windows.entry(counted.window).or_default();
             window.restore(&counted.counts);
             window.touched_ms = entry.at_ms;
         }
@@ -238,7 +238,7 @@ impl Engine {
         let key = self.window_key(draft, watch, staged, width, now);
         let sum: u64 = staged.counts.iter().map(|(_, n)| n).sum();
         let held = || self.shards.windows.get(&key).map(|w| w.clone());
-        let mut window = draft.windows.remove(&key).or_else(held).unwrap_or_else(Window::new);
+        let mut window = draft.windows.remove(&key).or_else(held).unwrap_or_default();
         let keep_from = match key.lane {
             Lane::Live => width.bucket(now.ms - self.settings.lateness_ms - width.millis()),
             Lane::Late => Bucket::MIN,

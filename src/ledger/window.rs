@@ -28,7 +28,7 @@ pub struct Width {
     seconds: u32,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Ascending, each with a count above zero.
     buckets: Vec<(Bucket, u64)>,
@@ -82,11 +82,21 @@ impl Width {
     }
 }
 
-impl Window {
-    pub fn new() -> Window {
-        Window { armed_from: Bucket::MIN, ..Window::default() }
+impl Default for Window {
+    /// Empty, and armed from the beginning of time.
+    fn default() -> Window {
+        Window {
+            buckets: Vec::new(),
+            phase: Phase::Quiet,
+            above_until: 0,
+            armed_from: Bucket::MIN,
+            escalation: None,
+            touched_ms: 0,
+        }
     }
+}
 
+impl Window {
     /// Adds counts (any order) and says what that turned. `keep_from`: buckets before it are forgotten.
     pub fn add(&mut self, counts: &[(Bucket, u64)], threshold: u64, keep_from: Bucket) -> Vec<Turn> {
         let mut changed: Option<(Bucket, Bucket)> = None;
@@ -224,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_count_covers_a_whole_window_and_at_most_one_bucket_more() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         add(&mut window, &[100, 100, 130], 1000);
         for (now, want) in [(99, 0), (100, 2), (130, 3), (160, 3), (161, 1), (190, 1), (191, 0), (10_000, 0)] {
             assert_eq!(window.count(now), want, "at {now}");
@@ -233,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_window_crosses_once_and_again_only_after_a_whole_window_below() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         assert_eq!(add(&mut window, &[0, 1], 3), []);
         assert_eq!(add(&mut window, &[2], 3), [Turn::Crossed { at: 2 }]);
         assert_eq!(add(&mut window, &[3, 4, 5, 50], 3), [], "still firing");
@@ -246,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_straggler_of_a_flood_that_was_told_does_not_cross_again() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         assert_eq!(add(&mut window, &[0, 0, 0], 3), [Turn::Crossed { at: 0 }]);
         window.rearm(Phase::Quiet);
         assert_eq!(add(&mut window, &[1, 2], 3), []);
@@ -256,7 +266,7 @@ mod tests {
 
     #[test]
     fn lines_spread_thinner_than_the_threshold_never_cross() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         for second in (0..10_000).step_by(31) {
             assert_eq!(add(&mut window, &[second], 3), [], "two a minute at most, at {second}");
         }
@@ -324,7 +334,7 @@ mod tests {
             commits in proptest::collection::vec(proptest::collection::vec(0i64..700, 1..8), 1..12),
             threshold in 1u64..6,
         ) {
-            let (mut window, mut naive) = (Window::new(), Naive::default());
+            let (mut window, mut naive) = (Window::default(), Naive::default());
             for instants in &commits {
                 let counts: Vec<_> = instants.iter().map(|i| (*i, 1)).collect();
                 let turns = window.add(&counts, threshold, Bucket::MIN);

@@ -150,6 +150,7 @@ impl Control {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "Limited, and small")]
     async fn post_watch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let body = match Limited::new(request.into_body(), BODY_MAX).collect().await {
             Ok(body) => body.to_bytes(),
