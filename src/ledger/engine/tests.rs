@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::notify::deliver::Settled;
 use crate::notify::notice::NoticeKind;
 use crate::watch::rule::Rule;
+use crate::watch::{OTHER, Origin};
 
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;

@@ -1,0 +1,78 @@
+//! The engine's memory across restarts: what the snapshot and the journal after it say.
+
+use super::{Engine, Now};
+use crate::ledger::journal::{Entry, Snapshot, decode, encode, is_active};
+use crate::store::Loaded;
+
+impl Engine {
+    pub(super) fn replay(&mut self, loaded: &Loaded) -> u64 {
+        let mut uptime_ms = 0;
+        if let Some(body) = &loaded.snapshot {
+            match decode::<Snapshot>(body) {
+                Ok(snapshot) => {
+                    uptime_ms = snapshot.uptime_ms;
+                    for (key, window) in snapshot.windows {
+                        self.shards.windows.insert(key, window);
+                    }
+                    for (watch, total) in snapshot.totals {
+                        self.shards.totals.insert(watch, total);
+                    }
+                    for (delivery, at) in snapshot.unconfirmed {
+                        self.repeats.insert(delivery, at);
+                    }
+                    for (cluster, service, time) in snapshot.seen {
+                        self.shards.saw(&cluster, &service, time);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "snapshot cannot be read: counts before it are lost"),
+            }
+        }
+        for body in &loaded.journal {
+            match decode::<Entry>(body) {
+                Ok(entry) => {
+                    uptime_ms = uptime_ms.max(entry.uptime_ms);
+                    self.replay_entry(entry);
+                }
+                Err(error) => tracing::error!(%error, "journal row cannot be read: what it counted is lost"),
+            }
+        }
+        // Rules that are gone take their counters along; the rest keep theirs.
+        let set = self.shards.watches();
+        self.shards.windows.retain(|key, _| set.by_key(key.watch).is_some());
+        self.shards.totals.retain(|watch, _| set.by_key(*watch).is_some());
+        self.active = self.shards.windows.iter().filter(|w| is_active(w.phase)).map(|w| w.key().clone()).collect();
+        uptime_ms
+    }
+
+    fn replay_entry(&mut self, entry: Entry) {
+        for delivery in entry.confirmed {
+            self.repeats.confirm(delivery);
+        }
+        for counted in entry.counts {
+            let sum: u64 = counted.counts.iter().map(|(_, n)| n).sum();
+            let mut total = self.shards.totals.entry(counted.window.watch).or_default();
+            total.matched = total.matched.saturating_add(sum);
+            total.last_ms = total.last_ms.max(counted.last_ms);
+            let mut window = self.shards.windows.entry(counted.window).or_default();
+            window.restore(&counted.counts);
+            window.touched_ms = entry.at_ms;
+        }
+        // A window that turned is here as it was after the turn, with all its counts.
+        for (key, window) in entry.turned {
+            self.shards.windows.insert(key, window);
+        }
+        for delivery in entry.delivered {
+            self.repeats.insert(delivery, entry.uptime_ms);
+        }
+    }
+
+    pub fn snapshot(&self, now: Now) -> Vec<u8> {
+        encode(&Snapshot {
+            uptime_ms: now.uptime_ms,
+            windows: self.shards.windows.iter().map(|w| (w.key().clone(), w.value().clone())).collect(),
+            totals: self.shards.totals.iter().map(|t| (*t.key(), *t.value())).collect(),
+            unconfirmed: self.repeats.iter().collect(),
+            seen: self.shards.seen(),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Changing the watches while they count.
+
+use std::collections::HashSet;
+
+use super::{Draft, Engine, Now, WATCHES_MAX};
+use crate::ledger::{Refused, WindowKey};
+use crate::watch::rule::Rule;
+use crate::watch::{Origin, Watch, WatchKey};
+
+impl Engine {
+    pub fn put_watch(&mut self, rule: Rule, origin: Origin, now: Now) -> Result<(Draft, bool), Refused> {
+        let mut watches = self.shards.watches().watches().to_vec();
+        let place = watches.iter().position(|w| w.rule.label == rule.label);
+        if place.is_none() && watches.len() >= WATCHES_MAX {
+            return Err(Refused::Full(WATCHES_MAX));
+        }
+        let mut draft = self.draft(now);
+        draft.watch_rows.push((rule.label.clone(), Some(rule.to_json().to_string().into_bytes())));
+        let watch = Watch::new(rule, origin);
+        match place.and_then(|place| watches.get_mut(place)) {
+            Some(held) => *held = watch,
+            None => watches.push(watch),
+        }
+        self.change_watches(&mut draft, watches);
+        Ok((draft, place.is_some()))
+    }
+
+    pub fn delete_watch(&mut self, label: &str, now: Now) -> Result<Draft, Refused> {
+        let set = self.shards.watches();
+        let watch = set.by_label(label).ok_or(Refused::Unknown)?;
+        if watch.origin != Origin::Api {
+            return Err(Refused::Configured);
+        }
+        let mut draft = self.draft(now);
+        draft.watch_rows.push((label.to_owned(), None));
+        let base = self.base.iter().find(|w| w.rule.label == label).cloned();
+        let watches = set
+            .watches()
+            .iter()
+            .filter_map(|w| if w.rule.label == label { base.clone() } else { Some(w.clone()) })
+            .collect();
+        self.change_watches(&mut draft, watches);
+        Ok(draft)
+    }
+
+    /// Counters whose rule is gone or counts something else now are dropped; what they escalated is over
+    /// without a word, since a person ended it.
+    fn change_watches(&mut self, draft: &mut Draft, watches: Vec<Watch>) {
+        let kept: HashSet<WatchKey> = watches.iter().map(|w| w.key).collect();
+        let gone = self.shards.windows.iter().filter(|w| !kept.contains(&w.key().watch));
+        let gone: Vec<(WindowKey, Option<u64>)> = gone.map(|w| (w.key().clone(), w.escalation)).collect();
+        for (key, escalation) in gone {
+            if let Some(id) = escalation {
+                self.desk.abandoned(id);
+            }
+            draft.dropped.push(key);
+        }
+        draft.watches = Some(watches);
+    }
+}
+
+/// The configured rules, and those set over the API whose label the configuration does not claim.
+pub(super) fn with_stored(base: &[Watch], stored: &[(String, Vec<u8>)]) -> Vec<Watch> {
+    let mut watches = base.to_vec();
+    for (label, body) in stored {
+        if let Some(held) = watches.iter().find(|w| w.rule.label == *label && w.origin == Origin::Config) {
+            tracing::warn!(label = held.rule.label, "a watch set over the API has this label: the configured one wins");
+            continue;
+        }
+        let mut faults = Vec::new();
+        let rule = serde_json::from_slice(body).ok().and_then(|json| Rule::from_json(&json, label, &mut faults));
+        let Some(rule) = rule else {
+            tracing::error!(label, ?faults, "stored watch cannot be read: left out");
+            continue;
+        };
+        watches.retain(|w| w.rule.label != *label);
+        watches.push(Watch::new(rule, Origin::Api));
+    }
+    watches
+}
