@@ -19,10 +19,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::escalation::Escalation;
 use crate::notify::deliver::{Leased, Outbox, Settled};
 use crate::redact::Redacted;
 use crate::watch::rule::Rule;
-use crate::watch::{GroupKey, Origin, WatchKey, WatchSet};
+use crate::watch::{GroupKey, WatchKey, WatchSet};
 use shards::Shards;
 use window::Bucket;
 
@@ -104,8 +105,10 @@ pub(crate) enum Command {
     Commit(Staged, oneshot::Sender<Result<Committed, Unavailable>>),
     /// Time has passed: what fell quiet, what is due.
     Tick,
-    PutWatch(Box<Rule>, Origin, oneshot::Sender<Result<bool, Refused>>),
+    PutWatch(Box<Rule>, oneshot::Sender<Result<bool, Refused>>),
     DeleteWatch(String, oneshot::Sender<Result<(), Refused>>),
+    /// The newest escalations, so many at most.
+    Escalations(usize, oneshot::Sender<Vec<Escalation>>),
     Lease(&'static str, oneshot::Sender<Lease>),
     Settle(u64, Settled, oneshot::Sender<()>),
     /// No settling any more: what is to be told is due now. Answers how many rows wait.
@@ -159,13 +162,18 @@ impl Ledger {
         &self.shards
     }
 
-    /// Sets a watch; an existing one of that label is replaced (`true`).
-    pub async fn put_watch(&self, rule: Rule, origin: Origin) -> Result<bool, Refused> {
-        self.ask(|reply| Command::PutWatch(Box::new(rule), origin, reply)).await.ok_or(Refused::Unavailable)?
+    /// Sets a watch over the API; an existing one of that label is replaced (`true`).
+    pub async fn put_watch(&self, rule: Rule) -> Result<bool, Refused> {
+        self.ask(|reply| Command::PutWatch(Box::new(rule), reply)).await.ok_or(Refused::Unavailable)?
     }
 
     pub async fn delete_watch(&self, label: String) -> Result<(), Refused> {
         self.ask(|reply| Command::DeleteWatch(label, reply)).await.ok_or(Refused::Unavailable)?
+    }
+
+    /// The newest escalations, so many at most.
+    pub async fn escalations(&self, most: usize) -> Option<Vec<Escalation>> {
+        self.ask(|reply| Command::Escalations(most, reply)).await
     }
 
     /// Lets time pass. Skipped when the writer is behind: the next one does the same work.

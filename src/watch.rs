@@ -45,6 +45,8 @@ pub struct Watch {
     pub key: WatchKey,
     pub origin: Origin,
     pub rule: Rule,
+    /// When it was set, unix milliseconds; 0 where that does not matter, since it never leaves by itself.
+    pub set_ms: i64,
 }
 
 pub struct WatchSet {
@@ -91,8 +93,21 @@ impl WatchSet {
 }
 
 impl Watch {
+    /// One that stays until a person removes it.
     pub fn new(rule: Rule, origin: Origin) -> Watch {
-        Watch { key: WatchKey(rule.definition_key()), origin, rule }
+        Watch { key: WatchKey(rule.definition_key()), origin, rule, set_ms: 0 }
+    }
+
+    /// One set over the API at `set_ms`: with a `ttl_seconds` it leaves after that long without a match.
+    pub fn from_api(rule: Rule, set_ms: i64) -> Watch {
+        Watch { set_ms, ..Watch::new(rule, Origin::Api) }
+    }
+
+    /// Whether it has outlived its `ttl_seconds`. The configuration's own never do.
+    pub fn has_expired(&self, last_match_ms: i64, now_ms: i64) -> bool {
+        let Some(ttl) = self.rule.ttl_seconds.filter(|_| self.origin == Origin::Api) else { return false };
+        let ttl_ms = i64::try_from(ttl.saturating_mul(1000)).unwrap_or(i64::MAX);
+        now_ms - self.set_ms.max(last_match_ms) >= ttl_ms
     }
 }
 

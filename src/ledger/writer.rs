@@ -143,8 +143,8 @@ impl Writer {
         match command {
             Command::Commit(..) | Command::Close(..) => {}
             Command::Tick => self.tick(now),
-            Command::PutWatch(rule, origin, reply) => {
-                let answer = self.engine.put_watch(*rule, origin, now).and_then(|(draft, replaced)| {
+            Command::PutWatch(rule, reply) => {
+                let answer = self.engine.put_watch(*rule, now).and_then(|(draft, replaced)| {
                     self.write(draft, now).then_some(replaced).ok_or(super::Refused::Unavailable)
                 });
                 reply.send(answer).unwrap_or_default();
@@ -155,6 +155,9 @@ impl Writer {
                     .delete_watch(&label, now)
                     .and_then(|draft| self.write(draft, now).then_some(()).ok_or(super::Refused::Unavailable));
                 reply.send(answer).unwrap_or_default();
+            }
+            Command::Escalations(most, reply) => {
+                reply.send(self.engine.desk().iter().take(most).cloned().collect()).unwrap_or_default();
             }
             Command::Lease(destination, reply) => {
                 let lease = self.lease(destination, now);
@@ -195,6 +198,13 @@ impl Writer {
         }
         if Instant::now() >= self.snapshot_next {
             self.engine.sweep(now);
+            while let Some(label) = self.engine.expired_watch(now) {
+                tracing::info!(label, "no match for its ttl_seconds: the watch leaves");
+                let deleted = self.engine.delete_watch(&label, now);
+                if !deleted.is_ok_and(|draft| self.write(draft, now)) {
+                    break;
+                }
+            }
             self.snapshot();
         }
         self.gauges();

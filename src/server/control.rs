@@ -14,12 +14,15 @@ use crate::ledger::window::Phase as WindowPhase;
 use crate::ledger::{Ledger, Refused};
 use crate::metrics::Metrics;
 use crate::watch::rule::Rule;
-use crate::watch::{Origin, Watch, group_values};
+use crate::watch::{Watch, group_values};
 
 /// A rule is at most a few kilobytes.
 const BODY_MAX: usize = 256 * 1024;
 /// Groups shown of one watch, those with the highest counts.
 const GROUPS_SHOWN: usize = 1000;
+
+/// Escalations shown, the newest.
+const ESCALATIONS_SHOWN: usize = 200;
 
 pub struct Control {
     pub phase: watch::Receiver<Phase>,
@@ -52,13 +55,14 @@ impl Control {
             (&Method::GET, "/metrics", _) => self.metrics_page(),
             (&Method::GET, "/status", _) => respond::json(StatusCode::OK, &self.status()),
             (&Method::GET, "/watches", _) => self.with_ledger(|ledger| self.watches(ledger)),
+            (&Method::GET, "/escalations", _) => self.escalations().await,
             (&Method::POST, "/watches", _) => self.post_watch(request).await,
             (&Method::GET, _, Some(label)) => self.with_ledger(|ledger| self.one_watch(ledger, label)),
             (&Method::DELETE, _, Some(label)) => self.delete_watch(label).await,
-            (_, "/metrics" | "/status" | "/watches", _) | (_, _, Some(_)) => respond::error(
+            (_, "/metrics" | "/status" | "/watches" | "/escalations", _) | (_, _, Some(_)) => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "GET /metrics, /status, /watches, /watches/LABEL; POST /watches; DELETE /watches/LABEL",
+                "GET /metrics, /status, /escalations, /watches, /watches/LABEL; POST /watches; DELETE /watches/LABEL",
                 None,
             ),
             _ => return None,
@@ -172,7 +176,7 @@ impl Control {
         };
         let Some(ledger) = self.ledger() else { return not_ready() };
         let label = rule.label.clone();
-        match ledger.put_watch(rule, Origin::Api).await {
+        match ledger.put_watch(rule).await {
             Ok(replaced) => {
                 let groups = ledger.shards().groups((self.clock)());
                 let shown = ledger.watches().by_label(&label).map(|watch| show(watch, &ledger, &groups));
@@ -181,6 +185,27 @@ impl Control {
             }
             Err(refusal) => refused(&refusal),
         }
+    }
+
+    /// What was told, newest first.
+    async fn escalations(&self) -> Response<Full<Bytes>> {
+        let Some(ledger) = self.ledger() else { return not_ready() };
+        let Some(escalations) = ledger.escalations(ESCALATIONS_SHOWN).await else { return not_ready() };
+        let shown: Vec<Value> = escalations
+            .iter()
+            .map(|e| {
+                let group: Map<String, Value> = e.group.iter().map(|(n, v)| (n.clone(), v.as_str().into())).collect();
+                json!({
+                    "id": format!("E{}", e.id), "label": e.label, "severity": e.severity.as_str(),
+                    "state": if e.firing > 0 { "firing" } else { "quiet" }, "late": e.late,
+                    "cluster": e.cluster, "service": e.service, "group": group, "count": e.count,
+                    "threshold": e.threshold, "window_seconds": e.window_seconds, "crossings": e.crossings,
+                    "opened_ms": e.opened_ms, "first_ms": e.first_ms, "last_ms": e.last_ms,
+                    "summary": e.summary, "samples": e.samples,
+                })
+            })
+            .collect();
+        respond::json(StatusCode::OK, &json!({"escalations": shown}))
     }
 
     async fn delete_watch(&self, label: &str) -> Response<Full<Bytes>> {

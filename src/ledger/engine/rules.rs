@@ -2,27 +2,38 @@
 
 use std::collections::HashSet;
 
+use serde_json::json;
+
 use super::{Draft, Engine, Now, WATCHES_MAX};
 use crate::ledger::{Refused, WindowKey};
 use crate::watch::rule::Rule;
 use crate::watch::{Origin, Watch, WatchKey};
 
 impl Engine {
-    pub fn put_watch(&mut self, rule: Rule, origin: Origin, now: Now) -> Result<(Draft, bool), Refused> {
+    /// Sets a watch over the API; `true`: one of that label was there.
+    pub fn put_watch(&mut self, rule: Rule, now: Now) -> Result<(Draft, bool), Refused> {
         let mut watches = self.shards.watches().watches().to_vec();
         let place = watches.iter().position(|w| w.rule.label == rule.label);
         if place.is_none() && watches.len() >= WATCHES_MAX {
             return Err(Refused::Full(WATCHES_MAX));
         }
         let mut draft = self.draft(now);
-        draft.watch_rows.push((rule.label.clone(), Some(rule.to_json().to_string().into_bytes())));
-        let watch = Watch::new(rule, origin);
+        let stored = json!({"set_ms": now.ms, "rule": rule.to_json()});
+        draft.watch_rows.push((rule.label.clone(), Some(stored.to_string().into_bytes())));
+        let watch = Watch::from_api(rule, now.ms);
         match place.and_then(|place| watches.get_mut(place)) {
             Some(held) => *held = watch,
             None => watches.push(watch),
         }
         self.change_watches(&mut draft, watches);
         Ok((draft, place.is_some()))
+    }
+
+    /// The label of a watch that has outlived its `ttl_seconds`, if there is one.
+    pub fn expired_watch(&self, now: Now) -> Option<String> {
+        let set = self.shards.watches();
+        let expired = set.watches().iter().find(|w| w.has_expired(self.shards.total(w.key).last_ms, now.ms));
+        expired.map(|w| w.rule.label.clone())
     }
 
     pub fn delete_watch(&mut self, label: &str, now: Now) -> Result<Draft, Refused> {
@@ -68,13 +79,14 @@ pub(super) fn with_stored(base: &[Watch], stored: &[(String, Vec<u8>)]) -> Vec<W
             continue;
         }
         let mut faults = Vec::new();
-        let rule = serde_json::from_slice(body).ok().and_then(|json| Rule::from_json(&json, label, &mut faults));
+        let stored: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let rule = stored.get("rule").and_then(|json| Rule::from_json(json, label, &mut faults));
         let Some(rule) = rule else {
             tracing::error!(label, ?faults, "stored watch cannot be read: left out");
             continue;
         };
         watches.retain(|w| w.rule.label != *label);
-        watches.push(Watch::new(rule, Origin::Api));
+        watches.push(Watch::from_api(rule, stored.get("set_ms").and_then(serde_json::Value::as_i64).unwrap_or(0)));
     }
     watches
 }

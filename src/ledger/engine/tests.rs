@@ -286,19 +286,35 @@ fn changing_the_threshold_keeps_the_counters_and_changing_the_match_drops_them_w
     bench.flood(50, T0);
     bench.told(T0 + 2 * SECOND);
     let key = bench.rules[0].key;
-    let (draft, replaced) = bench.engine.put_watch(rule(1000), Origin::Api, at(T0)).ok().expect("taken");
+    let (draft, replaced) = bench.engine.put_watch(rule(1000), at(T0)).ok().expect("taken");
     bench.write(draft, at(T0));
     assert!(replaced);
     assert_eq!(bench.engine.shards.total(key).matched, 50);
     let mut changed = rule(1000);
     changed.window_seconds = 30;
-    let (draft, _) = bench.engine.put_watch(changed, Origin::Api, at(T0)).ok().expect("taken");
+    let (draft, _) = bench.engine.put_watch(changed, at(T0)).ok().expect("taken");
     bench.write(draft, at(T0));
     assert_eq!(bench.engine.shards.total(key).matched, 0);
     assert_eq!(bench.engine.shards.windows_len(), 0);
     bench.tick(T0 + HOUR);
     assert_eq!(bench.told(T0 + HOUR), [], "a person ended it");
     assert_eq!(bench.engine.desk.get(1).map(|e| e.firing), Some(0));
+}
+
+#[test]
+fn a_watch_set_for_a_time_leaves_after_that_long_without_a_match() {
+    let mut bench = Bench::new(10);
+    let mut brief = rule(10);
+    brief.label = "brief".into();
+    brief.ttl_seconds = Some(600);
+    let (draft, _) = bench.engine.put_watch(brief, at(T0)).ok().expect("taken");
+    bench.write(draft, at(T0));
+    assert_eq!(bench.engine.expired_watch(at(T0 + 599 * SECOND)), None);
+    let key = bench.engine.shards.watches().by_label("brief").expect("set").key;
+    let staged = StagedGroup { watch: key, ..bench.staged("checkout", &[(T0 + 500 * SECOND, 1)], Lane::Live) };
+    bench.commit(&[Staged { delivery: None, groups: vec![staged] }], T0 + 500 * SECOND);
+    assert_eq!(bench.engine.expired_watch(at(T0 + 1099 * SECOND)), None, "a match keeps it");
+    assert_eq!(bench.engine.expired_watch(at(T0 + 1100 * SECOND)).as_deref(), Some("brief"));
 }
 
 proptest! {
