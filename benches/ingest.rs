@@ -5,7 +5,8 @@
 //! after the other and rounds repeat them, so that a noisy minute hits all cases alike. The run fails when
 //! the program did not count exactly what was sent: a fast wrong answer is no result.
 //!
-//! `cargo bench --bench ingest -- [--quick] [--rounds N] [--passes N] [--only A|B] [--case NAME] [--perf DIR]`
+//! `cargo bench --bench ingest -- [--quick] [--rounds N] [--passes N] [--bursts N] [--services N]
+//! [--only A|B] [--case drain|builtin|never|gzip] [--perf DIR]`
 
 // A report is printed; and the records must be dated now, or they would all be late.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -72,6 +73,8 @@ struct Options {
     /// How often a run sends the whole payload.
     passes: usize,
     bursts: usize,
+    /// How many services a payload mixes.
+    services: u64,
     only: Option<String>,
     case: Option<String>,
     /// Where to record a profile of each run, for `perf report`.
@@ -85,7 +88,7 @@ fn main() {
     }
     let options = Options::read(&arguments);
     let begun = Instant::now();
-    let payloads: Vec<Payload> = [Payload::firelens(), Payload::nginx()]
+    let payloads: Vec<Payload> = [Payload::firelens(options.services), Payload::nginx(options.services)]
         .into_iter()
         .filter(|payload| options.only.as_ref().is_none_or(|only| payload.name.starts_with(only.as_str())))
         .collect();
@@ -133,6 +136,7 @@ impl Options {
             rounds: number("--rounds").unwrap_or(if quick { 1 } else { 5 }),
             passes: number("--passes").unwrap_or(if quick { 2 } else { 5 }),
             bursts: number("--bursts").unwrap_or(if quick { 2 } else { 5 }),
+            services: number("--services").map_or(24, |services| services as u64),
             only: value("--only").cloned(),
             case: value("--case").cloned(),
             perf,

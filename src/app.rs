@@ -222,6 +222,7 @@ fn server(
         phase: phases.clone(),
         metrics: metrics.clone(),
         connections: Arc::new(Semaphore::new(config.server.max_connections)),
+        linger_bytes: config.server.max_encoded_bytes,
     }
 }
 

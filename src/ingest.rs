@@ -6,8 +6,12 @@
 
 pub mod decode;
 pub mod lines;
+pub mod msgpack;
 pub mod reply;
+pub mod snappy;
+pub mod split;
 pub mod stage;
+pub mod values;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +26,8 @@ use tokio::sync::{Semaphore, watch};
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
 use decode::{Decoder, Encoding};
-use lines::Lines;
 use reply::{Answer, Counts};
+use split::Split;
 use stage::{Batch, Outcome};
 
 #[derive(Clone, Debug)]
@@ -185,18 +189,26 @@ impl Ingest {
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let mut batch = Batch::new(ledger.watches(), &self.settings, sender.tag, (self.clock)());
-        let mut lines = Lines::new(self.settings.max_line_bytes);
-        let mut decoder = Decoder::new(encoding);
+        let batch = Batch::new(ledger.watches(), &self.settings, sender.tag, (self.clock)());
+        let mut reading = Reading { batch: Some(batch), metrics: &self.metrics };
+        let Some(batch) = &mut reading.batch else { return Answer::Aborted };
+        let mut split = Split::new(self.settings.max_line_bytes);
+        let mut decoder = match Decoder::new(encoding) {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                tracing::error!(%error, encoding = encoding.as_str(), "no memory for a decoder");
+                return Answer::Overloaded;
+            }
+        };
         let mut digest = xxhash_rust::xxh3::Xxh3::with_seed(seed);
         let (mut encoded, mut decoded) = (0u64, 0u64);
-        let mut broken = false;
+        // `sound`: what was decoded could be cut into records. `broken`: it could not be decoded further.
+        let (mut sound, mut broken) = (true, false);
         while let Some(frame) = body.frame().await {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => {
                     tracing::debug!(%error, "body ended early: nothing of it counts");
-                    self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(batch.tally().read());
                     return Answer::Aborted;
                 }
             };
@@ -212,7 +224,7 @@ impl Ingest {
             let fed = decoder.feed(&data, |plain| {
                 decoded += plain.len() as u64;
                 digest.update(plain);
-                lines.feed(plain, |line| batch.line(line));
+                sound &= split.feed(plain, |line| batch.line(line));
                 decoded <= self.settings.max_decoded_bytes
             });
             match fed {
@@ -232,46 +244,22 @@ impl Ingest {
             && let Err(error) = decoder.finish(|plain| {
                 decoded += plain.len() as u64;
                 digest.update(plain);
-                lines.feed(plain, |line| batch.line(line));
+                sound &= split.feed(plain, |line| batch.line(line));
             })
         {
             tracing::warn!(%error, encoding = encoding.as_str(), at_byte = decoded, "body ends before its compression does");
             broken = true;
         }
-        if broken {
-            // The line it broke off in is part of what was rejected.
+        // The record it broke off in is part of what was rejected.
+        if broken || !sound || !split.finish(|line| batch.line(line)) {
             batch.undecodable();
-        } else {
-            lines.finish(|line| batch.line(line));
         }
         self.metrics.bytes.inc_by(decoded);
         let delivery = sender.may_repeat.then(|| DeliveryKey { digest: digest.digest128(), sender: sender.id });
-        self.commit(ledger, batch, delivery).await
-    }
-
-    async fn commit(&self, ledger: &Ledger, batch: Batch, delivery: Option<DeliveryKey>) -> Answer {
-        let (staged, tally, services) = batch.finish(delivery);
-        let has_effect = !staged.groups.is_empty();
-        let committed = match ledger.commit(staged).await {
-            Ok(committed) => committed,
-            Err(_) => {
-                self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(tally.read());
-                return Answer::Unavailable;
-            }
-        };
-        if committed.repeat {
-            self.metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(tally.read());
-        } else {
-            tally.publish(&self.metrics);
-            for service in &services {
-                service.publish(&self.metrics);
-                if let Some(newest_ms) = service.newest_ms {
-                    ledger.shards().saw(&service.cluster, &service.service, newest_ms);
-                }
-            }
+        match reading.end() {
+            Some(batch) => commit(ledger.clone(), batch, delivery, self.metrics.clone()).await,
+            None => Answer::Aborted,
         }
-        let counts = Counts { tally, repeat: committed.repeat, crossed: committed.crossings };
-        Answer::Counted { counts, delivery: delivery.filter(|_| has_effect) }
     }
 
     /// Reads a refused body to its end: answered early, a sender that still writes sees a reset in place
@@ -280,13 +268,84 @@ impl Ingest {
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
     {
-        let mut left = self.settings.max_decoded_bytes;
-        while let Some(Ok(frame)) = body.frame().await {
-            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match left.checked_sub(bytes) {
-                Some(rest) => left = rest,
-                None => return,
+        drain(body, self.settings.max_decoded_bytes).await;
+    }
+}
+
+/// How long a sender that was refused at once may go on writing.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Reads on, for a while, after the answer has gone out: closed with bytes unread, the connection is reset and
+/// the answer lost. For answers that must not wait for the body.
+pub fn linger(mut body: hyper::body::Incoming, most: u64) {
+    tokio::spawn(async move {
+        // Whether it ends by itself or by the clock, the connection is closed after it.
+        tokio::time::timeout(LINGER, drain(&mut body, most)).await.unwrap_or_default();
+    });
+}
+
+async fn drain<B>(body: &mut B, most: u64)
+where
+    B: hyper::body::Body<Data = Bytes> + Unpin,
+{
+    let mut left = most;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+/// Hands a batch over and publishes what became of its lines: in a task of its own, so that neither a client
+/// that hangs up nor a deadline can come between the two.
+async fn commit(ledger: Ledger, batch: Batch, delivery: Option<DeliveryKey>, metrics: Metrics) -> Answer {
+    let committing = tokio::spawn(async move {
+        let (staged, tally, services) = batch.finish(delivery);
+        let has_effect = !staged.groups.is_empty();
+        let committed = match ledger.commit(staged).await {
+            Ok(committed) => committed,
+            Err(_) => {
+                metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(tally.read());
+                return Answer::Unavailable;
             }
+        };
+        if committed.repeat {
+            metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(tally.read());
+        } else {
+            tally.publish(&metrics);
+            for service in &services {
+                service.publish(&metrics);
+                if let Some(newest_ms) = service.newest_ms {
+                    ledger.shards().saw(&service.cluster, &service.service, newest_ms);
+                }
+            }
+        }
+        let counts = Counts { tally, repeat: committed.repeat, crossed: committed.crossings };
+        Answer::Counted { counts, delivery: delivery.filter(|_| has_effect) }
+    });
+    // It ends early only if it panicked, and then nobody knows what counts: the sender is to come again.
+    committing.await.unwrap_or(Answer::Unavailable)
+}
+
+/// A batch whose body has not ended. Dropped so, for whatever reason, its lines end as aborted.
+struct Reading<'m> {
+    batch: Option<Batch>,
+    metrics: &'m Metrics,
+}
+
+impl Reading<'_> {
+    /// The body has ended.
+    fn end(mut self) -> Option<Batch> {
+        self.batch.take()
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Some(batch) = &self.batch {
+            self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(batch.tally().read());
         }
     }
 }

@@ -34,7 +34,7 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
-const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready; 69 a port or the store cannot be had;\n\
+const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready; 2 wrong arguments; 69 a port or the store cannot be had;\n\
     70 a part of the program died; 78 the configuration has faults (all are printed).";
 
 #[derive(Subcommand)]

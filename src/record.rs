@@ -145,6 +145,7 @@ impl Reader {
             });
             match read {
                 Ok(after) => {
+                    envelope.take_gelf(&mut own);
                     let inner = recycled(std::mem::take(&mut self.inner));
                     let scene = Scene { line, index: &self.index, delivery, cut };
                     let record = Record::new(scene, envelope, own, inner, &mut self.text);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::HOST;
+use hyper::header::{EXPECT, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::ingest::reply::{self, Answer};
-use crate::ingest::{Ingest, Peer, Phase};
+use crate::ingest::{self, Ingest, Peer, Phase};
 use crate::metrics::Metrics;
 use access::Gate;
 use control::Control;
@@ -55,6 +55,8 @@ pub struct Server {
     pub metrics: Metrics,
     /// Connections held at once, over all listeners; more wait in the kernel's queue.
     pub connections: Arc<Semaphore>,
+    /// Most that is read of a body that was refused at its head.
+    pub linger_bytes: u64,
 }
 
 /// Serves until `stop`; then takes no new connection, lets those that are being answered end, and returns
@@ -135,15 +137,19 @@ impl Server {
             ("/health", _) => respond::json(StatusCode::OK, &serde_json::json!({"status": "ok"})),
             ("/ready", _) => self.ready(),
             ("/ingest", Role::Ingest | Role::Both) => self.ingest(peer, &method, request).await,
-            (_, Role::Ingest) => self.unknown(&method, &path),
+            (_, Role::Ingest) => {
+                self.linger(request);
+                self.unknown(&method, &path)
+            }
             (_, Role::Control | Role::Both) => {
                 if let Some(refusal) = self.gate.control(request.headers().get(HOST), request.headers()) {
                     return refusal;
                 }
-                match self.control.answer(&method, &path, request).await {
-                    Some(response) => response,
-                    None => self.unknown(&method, &path),
+                if !self.control.has(&path) {
+                    self.linger(request);
+                    return self.unknown(&method, &path);
                 }
+                self.control.answer(&method, &path, request).await
             }
         }
     }
@@ -151,6 +157,7 @@ impl Server {
     async fn ingest(&self, peer: &Peer, method: &Method, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if method != Method::POST && method != Method::PUT {
             self.metrics.client_will_drop.with_label_values(&["405"]).inc();
+            self.linger(request);
             return respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -161,9 +168,17 @@ impl Server {
         // Before the first byte of the body is read.
         let Some(token) = self.gate.ingest(request.headers()) else {
             self.metrics.batches.with_label_values(&[Answer::Unauthorized.label()]).inc();
+            self.linger(request);
             return reply::response(&Answer::Unauthorized, false, &self.metrics);
         };
         self.ingest.handle(peer, token, request).await
+    }
+
+    /// For a body that nobody wants: see [`ingest::linger`]. One that waits to be asked for is never begun.
+    fn linger(&self, request: Request<Incoming>) {
+        if !request.headers().contains_key(EXPECT) {
+            ingest::linger(request.into_body(), self.linger_bytes);
+        }
     }
 
     /// 503 only while starting or draining: load balancers take us out then, and for nothing we found.

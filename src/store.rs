@@ -40,7 +40,7 @@ pub struct Loaded {
 /// Why the store could not be opened or written. The text names the file and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("store {path}: {what}")]
+    #[error("store.path {path}: {what}")]
     Failed { path: PathBuf, what: String },
     #[error(
         "store {path}: held by another process for {waited} s (store.lock_wait_seconds); stop that process, or give this one a store.path of its own"

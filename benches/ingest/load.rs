@@ -13,13 +13,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: usize = 4096;
 
 #[derive(Clone, Copy)]
-pub struct Body<'a> {
-    pub bytes: &'a [u8],
-    pub gzip: bool,
+pub(crate) struct Body<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) gzip: bool,
 }
 
-pub struct Sent {
-    pub wall: Duration,
+pub(crate) struct Sent {
+    pub(crate) wall: Duration,
 }
 
 struct Connection {
@@ -28,7 +28,7 @@ struct Connection {
 }
 
 /// Sends every body `passes` times over `connections` keep-alive connections.
-pub fn send(to: SocketAddr, bodies: &[Body<'_>], passes: usize, connections: usize) -> Sent {
+pub(crate) fn send(to: SocketAddr, bodies: &[Body<'_>], passes: usize, connections: usize) -> Sent {
     let next = AtomicUsize::new(0);
     let mut open: Vec<Connection> = (0..connections).map(|_| Connection::open(to)).collect();
     let begun = Instant::now();
@@ -50,7 +50,7 @@ pub fn send(to: SocketAddr, bodies: &[Body<'_>], passes: usize, connections: usi
 }
 
 /// Sends all bodies at once, each on a connection of its own, `times` times; from first byte to answer.
-pub fn bursts(to: SocketAddr, bodies: &[Body<'_>], times: usize) -> Vec<Duration> {
+pub(crate) fn bursts(to: SocketAddr, bodies: &[Body<'_>], times: usize) -> Vec<Duration> {
     let latencies = Mutex::new(Vec::new());
     let together = Barrier::new(bodies.len());
     std::thread::scope(|scope| {
@@ -72,7 +72,7 @@ pub fn bursts(to: SocketAddr, bodies: &[Body<'_>], times: usize) -> Vec<Duration
 }
 
 /// At the level that Fluent Bit compresses with.
-pub fn zipped(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
+pub(crate) fn zipped(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
     let zip = |body: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
         encoder.write_all(body).and_then(|()| encoder.finish()).expect("a vector takes every byte")
@@ -81,7 +81,7 @@ pub fn zipped(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
 }
 
 /// The body of an answer that has one.
-pub fn get(to: SocketAddr, path: &str) -> Option<String> {
+pub(crate) fn get(to: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(to).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;

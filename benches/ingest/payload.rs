@@ -1,25 +1,25 @@
 //! The two payloads: what FireLens makes of a service that logs large JSON orders, and of an nginx.
 //!
-//! Made from a fixed seed, so that two runs send the same lines but for their dates. Lines of 24 services
-//! are mixed line by line: harder than a real body, which is one task's.
+//! Made from a fixed seed, so that two runs send the same lines but for their dates. By default the lines of
+//! 24 services are mixed one by one, as one collector for a whole host sends them: every match is then nearly
+//! always the first of its group in its batch, which is the dearest case. A sidecar's body is one service's.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Enough for one burst of 44 bodies of 2.2 MB.
 const PAYLOAD_BYTES: usize = 99_000_000;
-const SERVICES: u64 = 24;
 /// Lines in a thousand whose level is `error`, and as many again with a status of 500 and more.
 const IN_A_THOUSAND: u64 = 50;
 /// Items of an order: what brings a line of payload A to its 4.45 KB and 820 backslashes.
 const ITEMS: usize = 32;
 
-pub struct Payload {
-    pub name: &'static str,
-    pub bytes: Vec<u8>,
-    pub lines: u64,
+pub(crate) struct Payload {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) lines: u64,
     /// Lines that the built-in watches match.
-    pub matching: u64,
+    pub(crate) matching: u64,
 }
 
 /// xorshift64*, by Vigna: enough to vary names and numbers.
@@ -27,7 +27,7 @@ struct Random(u64);
 
 impl Payload {
     /// Payload A: eight outer keys, `log` an order as escaped JSON with a quote every four bytes.
-    pub fn firelens() -> Payload {
+    pub(crate) fn firelens(services: u64) -> Payload {
         let mut inner = Vec::new();
         generate("A firelens-4k", 0x00E1_1E57, move |random, out| {
             let dice = random.below(1000);
@@ -38,7 +38,7 @@ impl Payload {
                 _ => ("info", 200 + random.below(2), false),
             };
             order(random, level, status, &mut inner);
-            envelope(random, "orders", out);
+            envelope(random, "orders", services, out);
             escape(&inner, out);
             out.extend_from_slice(b"\"}\n");
             matches
@@ -46,7 +46,7 @@ impl Payload {
     }
 
     /// Payload B: the same envelope around a line of nginx's `combined` format.
-    pub fn nginx() -> Payload {
+    pub(crate) fn nginx(services: u64) -> Payload {
         let mut inner = Vec::new();
         generate("B nginx-300", 0x0B0B_0B0B, move |random, out| {
             let matches = random.below(1000) < IN_A_THOUSAND;
@@ -65,10 +65,14 @@ impl Payload {
                     random.pick(&["items", "cart", "orders", "users"]),
                     random.below(100_000),
                     random.below(20_000),
-                    random.pick(&["curl/8.5.0", "okhttp/4.12", "Go-http-client/1.1"]),
+                    random.pick(&[
+                        "curl/8.5.0 (x86_64-pc-linux-gnu)",
+                        "okhttp/4.12.0 (Android 15)",
+                        "Go-http-client/1.1 (eu-west)"
+                    ]),
                 ),
             );
-            envelope(random, "edge", out);
+            envelope(random, "edge", services, out);
             escape(&inner, out);
             out.extend_from_slice(b"\"}\n");
             matches
@@ -76,7 +80,7 @@ impl Payload {
     }
 
     /// Bodies of whole lines, each as near to `limit` bytes as they fit.
-    pub fn bodies(&self, limit: usize) -> Vec<&[u8]> {
+    pub(crate) fn bodies(&self, limit: usize) -> Vec<&[u8]> {
         let mut bodies = Vec::new();
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
@@ -89,7 +93,7 @@ impl Payload {
         bodies
     }
 
-    pub fn about(&self) -> String {
+    pub(crate) fn about(&self) -> String {
         let backslashes = self.bytes.iter().filter(|b| **b == b'\\').count();
         format!(
             "payload {}: {} lines, {:.1} MB, {:.0} bytes and {:.1} backslashes a line, {:.2} % match",
@@ -114,9 +118,9 @@ fn generate(name: &'static str, seed: u64, mut line: impl FnMut(&mut Random, &mu
 }
 
 /// Up to and with the opening quote of `log`. Dated now: the record's own time decides where it counts.
-fn envelope(random: &mut Random, family: &str, out: &mut Vec<u8>) {
+fn envelope(random: &mut Random, family: &str, services: u64, out: &mut Vec<u8>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let service = random.below(SERVICES);
+    let service = random.below(services);
     let mut hex = Random(service + 1);
     let (id, task) = ([hex.next(), hex.next(), hex.next(), hex.next()], [hex.next(), hex.next()]);
     put(

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::load;
 
 /// Makes this very program the drain server.
-pub const DRAIN_ARGUMENT: &str = "--drain-server";
+pub(crate) const DRAIN_ARGUMENT: &str = "--drain-server";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_emberwatch");
 const START: Duration = Duration::from_secs(20);
 /// As the program reads: frames of the same size cost the same.
@@ -27,8 +27,8 @@ const READ_BUFFER: usize = 128 * 1024;
 const TICKS_PER_SECOND: f64 = 100.0;
 const SAMPLES_PER_SECOND: &str = "4999";
 
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     child: Child,
     /// `None` of the drain server, which counts nothing. Gone after the child is.
     home: Option<TempDir>,
@@ -36,7 +36,7 @@ pub struct Server {
 
 impl Server {
     /// The program with one worker, its files in a directory of its own; `watches` as the configuration has them.
-    pub fn emberwatch(watches: &str) -> Server {
+    pub(crate) fn emberwatch(watches: &str) -> Server {
         let home = TempDir::new().expect("a temporary directory");
         let path = |name: &str| home.path().join(name);
         let config = format!(
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// This program as the drain server.
-    pub fn drain() -> Server {
+    pub(crate) fn drain() -> Server {
         let itself = std::env::current_exe().expect("this program has a path");
         let mut child = Command::new(itself)
             .arg(DRAIN_ARGUMENT)
@@ -97,7 +97,7 @@ impl Server {
     }
 
     /// User and system time of all its threads so far.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = self.proc("stat");
         // The name in brackets may hold anything; after it come the state and eleven more fields.
         let fields = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
@@ -105,7 +105,7 @@ impl Server {
         ticks / TICKS_PER_SECOND
     }
 
-    pub fn peak_rss_mb(&self) -> f64 {
+    pub(crate) fn peak_rss_mb(&self) -> f64 {
         let status = self.proc("status");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = peak.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
@@ -117,7 +117,7 @@ impl Server {
     }
 
     /// What became of the lines, by its own account; `None` of the drain server.
-    pub fn lines(&self) -> Option<BTreeMap<String, u64>> {
+    pub(crate) fn lines(&self) -> Option<BTreeMap<String, u64>> {
         self.home.as_ref()?;
         let status = load::get(self.address, "/status").expect("the program tells its status");
         let status: serde_json::Value = serde_json::from_str(&status).expect("as JSON");
@@ -125,7 +125,7 @@ impl Server {
     }
 
     /// Records a profile until the server ends.
-    pub fn profile(&self, dir: &Path, name: &str) -> Child {
+    pub(crate) fn profile(&self, dir: &Path, name: &str) -> Child {
         std::fs::create_dir_all(dir).expect("a directory for profiles");
         let file = dir.join(format!("{}.perf", name.replace(' ', "-")));
         let recording = Command::new("perf")
@@ -141,7 +141,7 @@ impl Server {
 }
 
 /// Waits until the profile is written. Its server has ended.
-pub fn finish(mut profile: Child) {
+pub(crate) fn finish(mut profile: Child) {
     profile.wait().expect("perf ends with what it watched");
 }
 
@@ -154,7 +154,7 @@ impl Drop for Server {
 }
 
 /// The floor: hyper on one tokio worker, as the program has it; bodies are read and dropped.
-pub fn drain() {
+pub(crate) fn drain() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     // Ends with the benchmark, however that ends: its side of the pipe is closed then.

@@ -11,6 +11,7 @@ use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, WW
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
+use super::decode::Encoding;
 use super::stage::Tally;
 use crate::ledger::DeliveryKey;
 use crate::metrics::Metrics;
@@ -91,7 +92,7 @@ impl Answer {
             Answer::TooLarge { limit, what } => {
                 format!("the {what} body is larger than {limit} bytes (server.max_{what}_bytes)")
             }
-            Answer::UnknownEncoding(name) => format!("Content-Encoding {name:?} is not known: identity and gzip are"),
+            Answer::UnknownEncoding(name) => format!("Content-Encoding {name:?} is not known: {} are", Encoding::NAMES),
             Answer::Unauthorized => {
                 "credentials are missing or wrong: Basic (token name and secret) or Bearer (secret)".into()
             }

@@ -69,6 +69,8 @@ pub struct Draft {
     watches: Option<Vec<Watch>>,
     watch_rows: Vec<(String, Option<Vec<u8>>)>,
     dropped: Vec<WindowKey>,
+    /// How many of `windows` are new.
+    created: usize,
     confirmed: Vec<DeliveryKey>,
     pub report: Report,
 }
@@ -177,8 +179,9 @@ impl Engine {
         let width = Width::of_seconds(rule.window_seconds);
         let key = self.window_key(draft, watch, staged, width, now);
         let sum: u64 = staged.counts.iter().map(|(_, n)| n).sum();
-        let held = || self.shards.windows.get(&key).map(|w| w.clone());
-        let mut window = draft.windows.remove(&key).or_else(held).unwrap_or_default();
+        let held = draft.windows.remove(&key).or_else(|| self.shards.windows.get(&key).map(|w| w.clone()));
+        draft.created += usize::from(held.is_none());
+        let mut window = held.unwrap_or_default();
         let keep_from = match key.lane {
             Lane::Live => width.bucket(now.ms - self.settings.lateness_ms - width.millis()),
             Lane::Late => Bucket::MIN,
@@ -191,11 +194,6 @@ impl Engine {
         let total = draft.totals.entry(watch.key).or_default();
         total.matched = total.matched.saturating_add(sum);
         total.last_ms = total.last_ms.max(staged.last_ms);
-        draft.entry.counts.push(Counted {
-            window: key.clone(),
-            counts: staged.counts.clone(),
-            last_ms: staged.last_ms,
-        });
 
         if turns.is_empty()
             && let Some(id) = fired
@@ -222,6 +220,12 @@ impl Engine {
                 }
             }
         }
+        draft.entry.counts.push(Counted {
+            window: key.clone(),
+            counts: staged.counts.clone(),
+            last_ms: staged.last_ms,
+            above_until: window.above_until(),
+        });
         if !turns.is_empty() {
             draft.entry.turned(&key, &window);
         }
@@ -284,7 +288,7 @@ impl Engine {
         if draft.windows.contains_key(&key) || self.shards.windows.contains_key(&key) {
             return key;
         }
-        if self.shards.windows.len() + draft.windows.len() < self.settings.max_windows {
+        if self.shards.windows.len() + draft.created < self.settings.max_windows {
             return key;
         }
         let at = width.bucket(now.ms);

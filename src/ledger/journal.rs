@@ -20,6 +20,8 @@ pub struct Entry {
     /// How long the receiver has been up in all its runs: the clock of unconfirmed deliveries.
     pub uptime_ms: u64,
     pub counts: Vec<Counted>,
+    /// Watches whose counters were dropped, before anything else of this entry.
+    pub forgotten: Vec<WatchKey>,
     /// Windows whose phase changed, as they are now.
     pub turned: Vec<(WindowKey, Window)>,
     pub delivered: Vec<DeliveryKey>,
@@ -31,6 +33,8 @@ pub struct Counted {
     pub window: WindowKey,
     pub counts: Vec<(Bucket, u64)>,
     pub last_ms: i64,
+    /// Until where the window stands above its threshold now: it moves without a turn.
+    pub above_until: Bucket,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,7 +73,11 @@ pub fn decode<T: for<'de> Deserialize<'de>>(row: &[u8]) -> Result<T, Unreadable>
 
 impl Entry {
     pub fn is_empty(&self) -> bool {
-        self.counts.is_empty() && self.turned.is_empty() && self.delivered.is_empty() && self.confirmed.is_empty()
+        self.counts.is_empty()
+            && self.forgotten.is_empty()
+            && self.turned.is_empty()
+            && self.delivered.is_empty()
+            && self.confirmed.is_empty()
     }
 
     /// A window that left the firing phase is journalled whole; a crossing too.

@@ -113,7 +113,8 @@ impl Window {
     }
 
     /// What was counted once, put back at the start: no evaluation.
-    pub fn restore(&mut self, counts: &[(Bucket, u64)]) {
+    pub fn restore(&mut self, counts: &[(Bucket, u64)], above_until: Bucket) {
+        self.above_until = above_until;
         for (bucket, count) in counts {
             self.put(*bucket, *count);
         }

@@ -73,8 +73,9 @@ pub fn start(parts: Parts) -> std::io::Result<(Ledger, oneshot::Receiver<()>)> {
         started: Instant::now(),
         uptime_before_ms,
         snapshot_every: parts.snapshot_every,
-        snapshot_next: Instant::now() + parts.snapshot_every,
-        dirty: false,
+        // At the first tick: counters of rules that are gone must not come back with the rule.
+        snapshot_next: Instant::now(),
+        dirty: true,
         failing: false,
     };
     std::thread::Builder::new().name("ledger".into()).spawn(move || {

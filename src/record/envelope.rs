@@ -48,6 +48,29 @@ impl<'a> Envelope<'a> {
         true
     }
 
+    /// GELF, as `format gelf` writes it: the message in `short_message`, the time in `timestamp`, every other
+    /// field behind an underscore, and in `host` whatever `gelf_host_key` names (with a container driver's
+    /// records, its `container_name`).
+    pub fn take_gelf(&mut self, own: &mut Vec<Field<'a>>) {
+        let has = |own: &[Field<'a>], name: &[u8]| own.iter().any(|f| f.key.raw() == name);
+        if self.log.is_some() || !has(own, b"short_message") || !has(own, b"version") {
+            return;
+        }
+        let of_container = has(own, b"_container_id");
+        own.retain_mut(|field| {
+            let name = match field.key.raw() {
+                b"short_message" => &b"log"[..],
+                b"timestamp" => b"date",
+                b"host" if of_container => b"container_name",
+                b"version" => return false,
+                [b'_', rest @ ..] => rest,
+                _ => return true,
+            };
+            field.key = Text::plain(name);
+            !self.take(field)
+        });
+    }
+
     /// A key that only an envelope has, under its own name. `source`, `stream` and `log` are the
     /// application's when no container driver is there to have set them.
     pub fn raw(&self, name: &str) -> Option<Value<'a>> {

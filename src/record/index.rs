@@ -27,15 +27,20 @@ pub struct Index {
 
 impl Index {
     pub fn build(&mut self, line: &[u8]) {
-        let words = line.len().div_ceil(BLOCK);
+        self.build_on(line, &mut Carry::default());
+    }
+
+    /// The same for a piece of a longer text: `carry` is what the piece before left. (The nested quotes are
+    /// then right only for runs of backslashes that lie within the piece; who cuts values needs none.)
+    pub fn build_on(&mut self, piece: &[u8], carry: &mut Carry) {
+        let words = piece.len().div_ceil(BLOCK);
         for mask in [&mut self.quotes, &mut self.nested, &mut self.brackets] {
             mask.clear();
             mask.reserve(words);
         }
-        let mut carry = Carry::default();
-        let (blocks, tail) = line.as_chunks::<BLOCK>();
+        let (blocks, tail) = piece.as_chunks::<BLOCK>();
         for (word, block) in blocks.iter().enumerate() {
-            self.push(line, word, classify(block), &mut carry);
+            self.push(piece, word, classify(block), carry);
         }
         if !tail.is_empty() {
             // Spaces are in no class, so the padding adds no bit.
@@ -43,12 +48,19 @@ impl Index {
             for (to, from) in last.iter_mut().zip(tail) {
                 *to = *from;
             }
-            self.push(line, blocks.len(), classify(&last), &mut carry);
+            let escaped = self.push(piece, blocks.len(), classify(&last), carry);
+            // The byte after the tail is the next piece's first, not the padding.
+            *carry = Carry { escapes_next: escaped >> tail.len() & 1, last_two: 0 };
         }
     }
 
+    /// Quotes and brackets at the text's own nesting, 64 bytes a pair.
+    pub fn outer(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.quotes.iter().copied().zip(self.brackets.iter().copied())
+    }
+
     #[inline]
-    fn push(&mut self, line: &[u8], word: usize, class: Classes, carry: &mut Carry) {
+    fn push(&mut self, line: &[u8], word: usize, class: Classes, carry: &mut Carry) -> u64 {
         let escaped = carry.escaped(class.backslashes);
         let inside = class.quotes & escaped;
         // A quote whose backslash is itself preceded by none: the usual `\"`.
@@ -67,6 +79,7 @@ impl Index {
         self.quotes.push(class.quotes & !escaped);
         self.nested.push(nested);
         self.brackets.push(class.brackets);
+        escaped
     }
 
     pub(super) fn quotes(&self, depth: Depth) -> &[u64] {
@@ -96,8 +109,8 @@ struct Classes {
 }
 
 /// What one block must know of the block before it.
-#[derive(Default)]
-struct Carry {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Carry {
     /// 1 when the first byte of the next block is escaped by the last of this one.
     escapes_next: u64,
     /// Whether the last two bytes were backslashes, as bits 0 and 1.
@@ -168,7 +181,7 @@ mod tests {
     fn naive(line: &[u8]) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
         let at = |f: &dyn Fn(usize) -> bool| (0..line.len()).filter(|i| f(*i)).collect::<Vec<_>>();
         (
-            at(&|i| line[i] == b'"' && run_before(line, i) % 2 == 0),
+            at(&|i| line[i] == b'"' && run_before(line, i).is_multiple_of(2)),
             at(&|i| line[i] == b'"' && run_before(line, i) % 4 == 1),
             at(&|i| b"{}[]".contains(&line[i])),
         )

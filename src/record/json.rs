@@ -349,7 +349,8 @@ mod tests {
 
     #[test]
     fn what_fluent_bit_can_emit_is_read_and_what_is_broken_has_its_reason() {
-        let good: &[(&[u8], &[(&str, &str)])] = &[
+        type Fields = &'static [(&'static str, &'static str)];
+        let good: &[(&[u8], Fields)] = &[
             (br#"{}"#, &[]),
             (br#" { "a" : 1 , "b":"x" } "#, &[("a", "1"), ("b", "\"x\"")]),
             (
@@ -455,7 +456,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(line in proptest::collection::vec(
             prop_oneof![Just(b'"'), Just(b'\\'), Just(b'{'), Just(b'}'), Just(b':'), Just(b','), any::<u8>()], 0..200)) {
-            let _ = fields(&line);
+            fields(&line).map(|_| ()).unwrap_or_default();
         }
     }
 }

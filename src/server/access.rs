@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
 use super::respond;
@@ -46,7 +46,11 @@ impl Gate {
         let Some(wanted) = &self.control_token else {
             // A page in a browser on this machine can be made to send requests here under a name of its
             // own (DNS rebinding); it cannot make the browser say `localhost`.
-            return if host.is_none_or(is_loopback) { None } else { Some(foreign_host()) };
+            // Nor can a page of another site hide where it comes from.
+            let origin = headers.get(ORIGIN).map(|origin| origin.as_bytes());
+            let from_here = origin.is_none_or(|o| o.split(|b| *b == b'/').nth(2).is_some_and(is_loopback));
+            let named = host.is_none_or(|host| is_loopback(host.as_bytes()));
+            return if named && from_here { None } else { Some(foreign_host()) };
         };
         let given = headers.get(AUTHORIZATION).and_then(credentials);
         match given {
@@ -80,8 +84,9 @@ fn credentials(header: &HeaderValue) -> Option<(Option<Vec<u8>>, Vec<u8>)> {
     Some((Some(pair.get(..colon)?.to_vec()), pair.get(colon + 1..)?.to_vec()))
 }
 
-fn is_loopback(host: &HeaderValue) -> bool {
-    let Ok(host) = host.to_str() else { return false };
+/// `localhost`, 127.x, ::1, with or without a port.
+fn is_loopback(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -151,6 +156,10 @@ mod tests {
         ] {
             let value: HeaderValue = host.parse().expect("a header");
             assert_eq!(gate.control(Some(&value), &HeaderMap::new()).is_none(), open, "{host}");
+            let mut from_page = HeaderMap::new();
+            from_page.insert(ORIGIN, format!("http://{host}").parse().expect("a header"));
+            let here = HeaderValue::from_static("localhost");
+            assert_eq!(gate.control(Some(&here), &from_page).is_none(), open, "a page of {host}");
         }
     }
 }

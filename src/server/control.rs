@@ -43,15 +43,14 @@ pub struct About {
 }
 
 impl Control {
-    /// `None`: nothing is at this path.
-    pub async fn answer(
-        &self,
-        method: &Method,
-        path: &str,
-        request: Request<Incoming>,
-    ) -> Option<Response<Full<Bytes>>> {
+    /// Whether anything is at this path.
+    pub fn has(&self, path: &str) -> bool {
+        matches!(path, "/metrics" | "/status" | "/watches" | "/escalations") || path.starts_with("/watches/")
+    }
+
+    pub async fn answer(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let label = path.strip_prefix("/watches/");
-        Some(match (method, path, label) {
+        match (method, path, label) {
             (&Method::GET, "/metrics", _) => self.metrics_page(),
             (&Method::GET, "/status", _) => respond::json(StatusCode::OK, &self.status()),
             (&Method::GET, "/watches", _) => self.with_ledger(|ledger| self.watches(ledger)),
@@ -59,14 +58,13 @@ impl Control {
             (&Method::POST, "/watches", _) => self.post_watch(request).await,
             (&Method::GET, _, Some(label)) => self.with_ledger(|ledger| self.one_watch(ledger, label)),
             (&Method::DELETE, _, Some(label)) => self.delete_watch(label).await,
-            (_, "/metrics" | "/status" | "/watches" | "/escalations", _) | (_, _, Some(_)) => respond::error(
+            _ => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "GET /metrics, /status, /escalations, /watches, /watches/LABEL; POST /watches; DELETE /watches/LABEL",
                 None,
             ),
-            _ => return None,
-        })
+        }
     }
 
     fn ledger(&self) -> Option<Ledger> {
@@ -102,10 +100,11 @@ impl Control {
             Phase::Ready { ledger, .. } => ("ready", Some(ledger.clone())),
         };
         let firing = watching.as_ref().map(|ledger| self.firing(ledger));
-        let lines: Map<String, Value> = ["matched", "unmatched", "blank", "own", "rejected", "repeat", "aborted"]
-            .into_iter()
-            .map(|outcome| (outcome.to_owned(), self.metrics.lines.with_label_values(&[outcome]).get().into()))
-            .collect();
+        let lines: Map<String, Value> =
+            ["matched", "unmatched", "joined", "blank", "own", "rejected", "repeat", "aborted"]
+                .into_iter()
+                .map(|outcome| (outcome.to_owned(), self.metrics.lines.with_label_values(&[outcome]).get().into()))
+                .collect();
         json!({
             "status": phase,
             "version": env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,13 @@
 //! Whole-program tests: the built program, real sockets, real files; stand-ins only for Slack and Fluent Bit.
 //! One binary, linked once. Each module says what belongs in it.
 
+mod answers;
+mod captures;
+mod control;
+mod kills;
+mod operation;
+mod records;
+mod refusals;
+mod slack;
+mod story;
 mod world;

@@ -48,13 +48,17 @@ impl Engine {
         for delivery in entry.confirmed {
             self.repeats.confirm(delivery);
         }
+        for watch in entry.forgotten {
+            self.shards.totals.remove(&watch);
+            self.shards.windows.retain(|key, _| key.watch != watch);
+        }
         for counted in entry.counts {
             let sum: u64 = counted.counts.iter().map(|(_, n)| n).sum();
             let mut total = self.shards.totals.entry(counted.window.watch).or_default();
             total.matched = total.matched.saturating_add(sum);
             total.last_ms = total.last_ms.max(counted.last_ms);
             let mut window = self.shards.windows.entry(counted.window).or_default();
-            window.restore(&counted.counts);
+            window.restore(&counted.counts, counted.above_until);
             window.touched_ms = entry.at_ms;
         }
         // A window that turned is here as it was after the turn, with all its counts.

@@ -66,6 +66,9 @@ impl Engine {
             }
             draft.dropped.push(key);
         }
+        // Else the journal would bring them back, should the same rule be set again.
+        let set = self.shards.watches();
+        draft.entry.forgotten = set.watches().iter().map(|w| w.key).filter(|key| !kept.contains(key)).collect();
         draft.watches = Some(watches);
     }
 }

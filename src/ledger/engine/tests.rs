@@ -226,11 +226,11 @@ fn a_repeat_counts_nothing_until_it_is_confirmed_and_an_equal_batch_after_that_d
     // Twice in one group: the second finds the first.
     let committed = bench.commit(&[staged.clone(), staged.clone(), other], T0);
     assert_eq!(committed.iter().map(|c| c.repeat).collect::<Vec<_>>(), [false, true, false]);
-    assert!(bench.commit(&[staged.clone()], T0)[0].repeat);
+    assert!(bench.commit(std::slice::from_ref(&staged), T0)[0].repeat);
     bench.restart(T0);
-    assert!(bench.commit(&[staged.clone()], T0)[0].repeat, "nobody confirmed it before we died");
+    assert!(bench.commit(std::slice::from_ref(&staged), T0)[0].repeat, "nobody confirmed it before we died");
     bench.engine.shards.confirm(DeliveryKey { digest: 1, sender: 1 });
-    assert!(!bench.commit(&[staged.clone()], T0)[0].repeat);
+    assert!(!bench.commit(std::slice::from_ref(&staged), T0)[0].repeat);
     assert_eq!(bench.engine.shards.total(bench.rules[0].key).matched, 9);
     bench.restart(T0);
     assert_eq!(bench.engine.shards.total(bench.rules[0].key).matched, 9);
@@ -254,11 +254,11 @@ fn what_a_refused_commit_changed_is_as_if_it_had_not_been() {
 fn a_message_under_way_when_we_die_is_told_again_and_labelled() {
     let mut bench = Bench::new(10);
     bench.flood(50, T0);
-    let (draft, leased) = bench.engine.lease("slack", at(T0 + 2 * SECOND)).ok().expect("due");
+    let (draft, leased) = bench.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
     assert!(!leased.notice.in_doubt);
     bench.write(draft, at(T0 + 2 * SECOND));
     bench.restart(T0 + 3 * SECOND);
-    let (_, leased) = bench.engine.lease("slack", at(T0 + 3 * SECOND)).ok().expect("due");
+    let (_, leased) = bench.engine.lease("slack", at(T0 + 3 * SECOND)).expect("due");
     assert_eq!((leased.notice.kind, leased.notice.escalation), (NoticeKind::Opened, 1));
     assert!(leased.notice.in_doubt);
 }
@@ -286,13 +286,13 @@ fn changing_the_threshold_keeps_the_counters_and_changing_the_match_drops_them_w
     bench.flood(50, T0);
     bench.told(T0 + 2 * SECOND);
     let key = bench.rules[0].key;
-    let (draft, replaced) = bench.engine.put_watch(rule(1000), at(T0)).ok().expect("taken");
+    let (draft, replaced) = bench.engine.put_watch(rule(1000), at(T0)).expect("taken");
     bench.write(draft, at(T0));
     assert!(replaced);
     assert_eq!(bench.engine.shards.total(key).matched, 50);
     let mut changed = rule(1000);
     changed.window_seconds = 30;
-    let (draft, _) = bench.engine.put_watch(changed, at(T0)).ok().expect("taken");
+    let (draft, _) = bench.engine.put_watch(changed, at(T0)).expect("taken");
     bench.write(draft, at(T0));
     assert_eq!(bench.engine.shards.total(key).matched, 0);
     assert_eq!(bench.engine.shards.windows_len(), 0);
@@ -307,7 +307,7 @@ fn a_watch_set_for_a_time_leaves_after_that_long_without_a_match() {
     let mut brief = rule(10);
     brief.label = "brief".into();
     brief.ttl_seconds = Some(600);
-    let (draft, _) = bench.engine.put_watch(brief, at(T0)).ok().expect("taken");
+    let (draft, _) = bench.engine.put_watch(brief, at(T0)).expect("taken");
     bench.write(draft, at(T0));
     assert_eq!(bench.engine.expired_watch(at(T0 + 599 * SECOND)), None);
     let key = bench.engine.shards.watches().by_label("brief").expect("set").key;

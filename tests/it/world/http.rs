@@ -300,7 +300,7 @@ impl Wire {
                 let text = format!("closed with {} bytes of a message read", self.unread.len());
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
             }
-            let read = self.stream.read(&mut buffer)?;
+            let read = uninterrupted(|| self.stream.read(&mut buffer))?;
             ended = read == 0;
             self.unread.extend(&buffer[..read]);
         }
@@ -363,4 +363,14 @@ fn status_of(start: &str) -> io::Result<u16> {
 
 fn bad(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("not HTTP: {what}"))
+}
+
+/// A read that a signal interrupted is made again, as the standard library does wherever it loops itself.
+fn uninterrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
