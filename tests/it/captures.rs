@@ -11,7 +11,11 @@ use crate::world::http::{Connection, Request, get_json};
 use crate::world::program::Program;
 
 /// The forms that hold the 22 records of `json_lines`.
-const FORMS: [&str; 17] = [
+const FORMS: [&str; 27] = [
+    "default_format",
+    "gelf",
+    "json",
+    "json.gzip",
     "json_lines",
     "json_lines.basic_auth",
     "json_lines.bearer",
@@ -29,6 +33,12 @@ const FORMS: [&str; 17] = [
     "json_lines.nokeepalive",
     "json_lines.put",
     "json_lines.raw_unicode",
+    "json_lines.snappy",
+    "json_lines.zstd",
+    "json_stream",
+    "msgpack",
+    "msgpack.gzip",
+    "msgpack.zstd",
 ];
 
 /// Label, and the condition as TOML.
