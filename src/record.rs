@@ -285,7 +285,20 @@ impl<'a> Record<'a> {
         {
             return Some(value);
         }
-        self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path))
+        let found = self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path));
+        if path == "status" { found.or_else(|| self.parsed_status()) } else { found }
+    }
+
+    /// The status of an access line that a parser filter took apart: it calls it `code`, beside method and path.
+    fn parsed_status(&self) -> Option<Value<'a>> {
+        let of = |name: &str| self.own.iter().rev().find(|f| f.key.is(name)).map(|f| f.value);
+        let (code, _, _) = (of("code")?, of("method")?, of("path")?);
+        let digits = match code {
+            Value::Number(raw) => raw,
+            Value::Text(text) => text.raw(),
+            _ => return None,
+        };
+        (digits.len() == 3 && digits.iter().all(u8::is_ascii_digit)).then_some(code)
     }
 
     fn lookup(&self, fields: &[Field<'a>], path: &str) -> Option<Value<'a>> {
@@ -317,7 +330,12 @@ impl<'a> Record<'a> {
             .or_else(|| match &self.body {
                 Body::Access(access, _) => Some(Level::of_status(access.status)),
                 Body::Text(text) => Level::of_text(text),
-                Body::Fields | Body::Empty => None,
+                Body::Fields => match self.parsed_status()? {
+                    Value::Number(raw) => Some(Level::of_status(number_of(raw)? as u16)),
+                    Value::Text(text) => Some(Level::of_status(number_of(text.raw())? as u16)),
+                    _ => None,
+                },
+                Body::Empty => None,
             })
             .unwrap_or(Level::Info)
     }
