@@ -129,6 +129,13 @@ impl Desk {
         self.by_id.insert(escalation.id, escalation);
     }
 
+    /// After a restart: how many windows fire for each escalation.
+    pub fn set_firing(&mut self, firing: &HashMap<u64, u64>) {
+        for (id, escalation) in &mut self.by_id {
+            escalation.firing = firing.get(id).copied().unwrap_or(0);
+        }
+    }
+
     pub fn get(&self, id: u64) -> Option<&Escalation> {
         self.by_id.get(&id)
     }
@@ -207,8 +214,16 @@ impl Desk {
         escalation.count = escalation.count.saturating_add(count);
         escalation.first_ms = escalation.first_ms.min(first_ms);
         escalation.last_ms = escalation.last_ms.max(last_ms);
-        let room = SAMPLES_MAX.saturating_sub(escalation.samples.len());
-        escalation.samples.extend(samples.iter().take(room).cloned());
+        for sample in samples {
+            if escalation.samples.len() < SAMPLES_MAX && !escalation.samples.contains(sample) {
+                escalation.samples.push(sample.clone());
+            }
+        }
+    }
+
+    /// How many samples it would still take.
+    pub fn room_for_samples(&self, id: u64) -> usize {
+        self.by_id.get(&id).map_or(0, |e| SAMPLES_MAX.saturating_sub(e.samples.len()))
     }
 
     /// A window fell quiet while its service went on sending: resolved.

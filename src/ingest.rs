@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HeaderMap, VIA};
 use hyper::{Request, Response};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
@@ -149,7 +149,7 @@ impl Ingest {
             Ok(ready) => ready,
             Err(answer) => return answer,
         };
-        let Ok(Ok(_permit)) = tokio::time::timeout_at(wait, self.admission.acquire()).await else {
+        let Ok(Ok(permit)) = tokio::time::timeout_at(wait, self.admission.clone().acquire_owned()).await else {
             return Answer::Overloaded;
         };
         self.metrics.ingest_in_flight.inc();
@@ -161,7 +161,10 @@ impl Ingest {
         {
             ledger.confirm(heard);
         }
-        let answer = self.read(&ledger, seed, &sender, encoding, &mut body).await;
+        let answer = match self.read(&ledger, seed, &sender, encoding, &mut body).await {
+            Ok((batch, delivery)) => commit(ledger, batch, delivery, self.metrics.clone(), permit).await,
+            Err(answer) => answer,
+        };
         if let Answer::Counted { delivery: Some(delivery), .. } = &answer {
             peer.acknowledge(*delivery);
         }
@@ -184,20 +187,28 @@ impl Ingest {
         }
     }
 
-    async fn read<B>(&self, ledger: &Ledger, seed: u64, sender: &Sender<'_>, encoding: Encoding, body: &mut B) -> Answer
+    /// Reads a body to its end: what it stages, or why nothing of it counts.
+    async fn read<B>(
+        &self,
+        ledger: &Ledger,
+        seed: u64,
+        sender: &Sender<'_>,
+        encoding: Encoding,
+        body: &mut B,
+    ) -> Result<(Batch, Option<DeliveryKey>), Answer>
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
         let batch = Batch::new(ledger.watches(), &self.settings, sender.tag, (self.clock)());
         let mut reading = Reading { batch: Some(batch), metrics: &self.metrics };
-        let Some(batch) = &mut reading.batch else { return Answer::Aborted };
+        let Some(batch) = &mut reading.batch else { return Err(Answer::Aborted) };
         let mut split = Split::new(self.settings.max_line_bytes);
         let mut decoder = match Decoder::new(encoding) {
             Ok(decoder) => decoder,
             Err(error) => {
                 tracing::error!(%error, encoding = encoding.as_str(), "no memory for a decoder");
-                return Answer::Overloaded;
+                return Err(Answer::Overloaded);
             }
         };
         let mut digest = xxhash_rust::xxh3::Xxh3::with_seed(seed);
@@ -209,14 +220,14 @@ impl Ingest {
                 Ok(frame) => frame,
                 Err(error) => {
                     tracing::debug!(%error, "body ended early: nothing of it counts");
-                    return Answer::Aborted;
+                    return Err(Answer::Aborted);
                 }
             };
             let Ok(data) = frame.into_data() else { continue };
             encoded += data.len() as u64;
             if encoded > self.settings.max_encoded_bytes {
                 self.drain(body).await;
-                return Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" };
+                return Err(Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" });
             }
             if broken {
                 continue;
@@ -231,7 +242,7 @@ impl Ingest {
                 Ok(true) => {}
                 Ok(false) => {
                     self.drain(body).await;
-                    return Answer::TooLarge { limit: self.settings.max_decoded_bytes, what: "decoded" };
+                    return Err(Answer::TooLarge { limit: self.settings.max_decoded_bytes, what: "decoded" });
                 }
                 Err(error) => {
                     // What decoded before the fault counts; the rest is one rejected line.
@@ -256,10 +267,7 @@ impl Ingest {
         }
         self.metrics.bytes.inc_by(decoded);
         let delivery = sender.may_repeat.then(|| DeliveryKey { digest: digest.digest128(), sender: sender.id });
-        match reading.end() {
-            Some(batch) => commit(ledger.clone(), batch, delivery, self.metrics.clone()).await,
-            None => Answer::Aborted,
-        }
+        reading.end().map(|batch| (batch, delivery)).ok_or(Answer::Aborted)
     }
 
     /// Reads a refused body to its end: answered early, a sender that still writes sees a reset in place
@@ -300,8 +308,16 @@ where
 
 /// Hands a batch over and publishes what became of its lines: in a task of its own, so that neither a client
 /// that hangs up nor a deadline can come between the two.
-async fn commit(ledger: Ledger, batch: Batch, delivery: Option<DeliveryKey>, metrics: Metrics) -> Answer {
+async fn commit(
+    ledger: Ledger,
+    batch: Batch,
+    delivery: Option<DeliveryKey>,
+    metrics: Metrics,
+    permit: OwnedSemaphorePermit,
+) -> Answer {
     let committing = tokio::spawn(async move {
+        // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
+        let _permit = permit;
         let (staged, tally, services) = batch.finish(delivery);
         let has_effect = !staged.groups.is_empty();
         let committed = match ledger.commit(staged).await {

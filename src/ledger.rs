@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::escalation::Escalation;
 use crate::notify::deliver::{Leased, Outbox, Settled};
-use crate::redact::Redacted;
+use crate::record::stripped::Sample;
 use crate::watch::rule::Rule;
 use crate::watch::{GroupKey, WatchKey, WatchSet};
 use shards::Shards;
@@ -41,7 +41,7 @@ pub struct StagedGroup {
     pub watch: WatchKey,
     pub group: GroupKey,
     pub lane: Lane,
-    /// Any order, each bucket once.
+    /// Ascending, each bucket once.
     pub counts: Vec<(Bucket, u64)>,
     /// Record times, unix milliseconds.
     pub first_ms: i64,
@@ -49,7 +49,7 @@ pub struct StagedGroup {
     /// Of the first record: what an escalation names, also when the group is of something else.
     pub cluster: String,
     pub service: String,
-    pub samples: Vec<Redacted>,
+    pub samples: Vec<Sample>,
 }
 
 /// Late lines have windows of their own: a backlog makes neither a false storm nor silence.

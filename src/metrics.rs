@@ -42,6 +42,7 @@ pub struct Metrics {
     pub outbox_rows: IntGauge,
     pub outbox_age: IntGauge,
     pub outbox_dead: IntGauge,
+    pub outbox_overflowed: IntCounter,
     pub deliveries: IntCounterVec,
 }
 
@@ -102,6 +103,11 @@ impl Metrics {
             outbox_rows: gauge(r, "outbox_rows", "Messages that wait to be delivered")?,
             outbox_age: gauge(r, "outbox_age_seconds", "Age of the oldest of them")?,
             outbox_dead: gauge(r, "outbox_dead_rows", "Messages given up")?,
+            outbox_overflowed: counter(
+                r,
+                "outbox_overflowed_total",
+                "Messages given up because store.max_outbox_rows was reached",
+            )?,
             deliveries: counters(r, "deliveries_total", "Delivery attempts", &["channel", "outcome"])?,
             registry,
         };

@@ -75,6 +75,9 @@ pub enum Piece<'r, 'a> {
 
 pub struct Record<'a> {
     line: &'a [u8],
+    /// Where in the line it stands: a line may hold several.
+    place: (usize, usize),
+    cut: bool,
     index: &'a Index,
     delivery: Delivery<'a>,
     pub envelope: Envelope<'a>,
@@ -147,7 +150,7 @@ impl Reader {
                 Ok(after) => {
                     envelope.take_gelf(&mut own);
                     let inner = recycled(std::mem::take(&mut self.inner));
-                    let scene = Scene { line, index: &self.index, delivery, cut };
+                    let scene = Scene { line, place: (at, after), index: &self.index, delivery, cut };
                     let record = Record::new(scene, envelope, own, inner, &mut self.text);
                     each(Piece::Record(&record));
                     self.own = recycled(record.own);
@@ -188,6 +191,7 @@ fn recycled<'a, 'b>(mut fields: Vec<Field<'a>>) -> Vec<Field<'b>> {
 #[derive(Clone, Copy)]
 struct Scene<'a> {
     line: &'a [u8],
+    place: (usize, usize),
     index: &'a Index,
     delivery: Delivery<'a>,
     cut: bool,
@@ -203,7 +207,7 @@ impl<'a> Record<'a> {
         mut inner: Vec<Field<'a>>,
         text: &'a mut Vec<u8>,
     ) -> Self {
-        let Scene { line, index, delivery, cut } = scene;
+        let Scene { line, place, index, delivery, cut } = scene;
         let mut known = Known::default();
         let mut inner_object = |at: usize, end: usize, depth: Depth| {
             let walker = Walker::within(line, index, end, depth).cut(cut && end == line.len());
@@ -239,7 +243,21 @@ impl<'a> Record<'a> {
         for field in inner.iter().chain(&own) {
             known.take(field);
         }
-        Record { line, index, delivery, envelope, own, inner, body, known }
+        Record { line, place, cut, index, delivery, envelope, own, inner, body, known }
+    }
+
+    /// The record itself, as it came.
+    pub fn raw(&self) -> &'a [u8] {
+        self.line.get(self.place.0..self.place.1).unwrap_or_default()
+    }
+
+    /// Only the head of it is here.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    pub fn tag(&self) -> Option<&'a [u8]> {
+        self.delivery.tag
     }
 
     /// The value under `name`: a derived one, or the body's.

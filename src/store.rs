@@ -43,7 +43,7 @@ pub enum StoreError {
     #[error("store.path {path}: {what}")]
     Failed { path: PathBuf, what: String },
     #[error(
-        "store {path}: held by another process for {waited} s (store.lock_wait_seconds); stop that process, or give this one a store.path of its own"
+        "store.path {path}: held by another process for {waited} s (store.lock_wait_seconds); stop that process, or give this one a store.path of its own"
     )]
     Locked { path: PathBuf, waited: u64 },
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Record;
 use crate::record::json::Value;
-use matcher::Program;
+use matcher::{Program, Scratch};
 use rule::Rule;
 
 /// Who set a watch. What a person set, only a person changes.
@@ -83,8 +83,8 @@ impl WatchSet {
     }
 
     /// Calls `hit` with each watch that `record` matches and its place in the set.
-    pub fn matches(&self, record: &Record<'_>, mut hit: impl FnMut(usize, &Watch)) {
-        self.program.matches(record, |place| {
+    pub fn matches(&self, record: &Record<'_>, scratch: &mut Scratch, mut hit: impl FnMut(usize, &Watch)) {
+        self.program.matches(record, scratch, |place| {
             if let Some(watch) = self.watches.get(place) {
                 hit(place, watch);
             }

@@ -32,7 +32,7 @@ pub struct Outbox {
     destinations: Vec<&'static str>,
     rows: BTreeMap<u64, Row>,
     next_id: u64,
-    /// Most rows held. Beyond it the oldest of that destination is given up, counted: a channel that is
+    /// Most rows held. Beyond it the oldest of the destination with the most is given up, counted: a channel that is
     /// down for weeks must not fill the disk.
     max: usize,
     /// Rows changed since the last [`Outbox::settled`], as they were before.
@@ -77,9 +77,16 @@ impl Outbox {
             );
         }
         while self.rows.len() > self.max {
-            let Some(id) = self.rows.values().find(|r| !r.leased).map(|r| r.id) else { break };
+            // Those given up before go first, then the oldest of whoever has the most waiting.
+            let dead = self.rows.values().find(|r| r.dead.is_some()).map(|r| r.id);
+            let Some(id) = dead.or_else(|| self.oldest_of_the_longest()) else { break };
             self.remove(id);
             self.overflowed += 1;
+            tracing::error!(
+                row = id,
+                max = self.max,
+                "too many messages wait (store.max_outbox_rows): one is given up"
+            );
         }
     }
 
@@ -163,6 +170,12 @@ impl Outbox {
                 None => self.rows.remove(&id),
             };
         }
+    }
+
+    fn oldest_of_the_longest(&self) -> Option<u64> {
+        let of = |destination: &'static str| self.rows.values().filter(move |r| r.destination == destination);
+        let longest = self.destinations.iter().copied().max_by_key(|destination| of(destination).count())?;
+        of(longest).find(|r| !r.leased).map(|r| r.id)
     }
 
     fn remove(&mut self, id: u64) {

@@ -29,8 +29,8 @@ enum Inner {
     Snappy(Box<Snappy>),
 }
 
-/// Gzip bytes taken at once. Deflate expands a thousandfold at most, so at most 4 MiB come of them.
-const GZIP_PIECE: usize = 4096;
+/// Compressed bytes taken at once. Deflate expands a thousandfold at most, so at most 4 MiB come of them.
+const PIECE: usize = 4096;
 /// Zstandard bytes handed on at once; a frame may expand without bound, so it is the output that is limited.
 const ZSTD_PIECE: usize = 64 * 1024;
 /// Largest window a frame may ask for, 8 MiB: what RFC 9659 allows for HTTP.
@@ -80,7 +80,7 @@ impl Decoder {
         match &mut self.inner {
             Inner::Identity => Ok(plain(data)),
             Inner::Gzip(decoder) => {
-                for piece in data.chunks(GZIP_PIECE) {
+                for piece in data.chunks(PIECE) {
                     let written = decoder.write_all(piece);
                     if written.is_err() {
                         // What came before the fault is still inside; this makes it come out, and fails again.
@@ -99,9 +99,15 @@ impl Decoder {
             Inner::Zstd { decoder, out, complete } => {
                 let mut taken = 0;
                 loop {
-                    let mut input = InBuffer::around(data.get(taken..).unwrap_or_default());
+                    // Small bites: what a failing call had decoded is lost.
+                    let bite = data.get(taken..data.len().min(taken + PIECE)).unwrap_or_default();
+                    let mut input = InBuffer::around(bite);
                     let mut output = OutBuffer::around(out.as_mut_slice());
-                    *complete = decoder.run(&mut input, &mut output)? == 0;
+                    let at_end = decoder.run(&mut input, &mut output)? == 0;
+                    // A call that found nothing to do speaks of a frame that has not begun.
+                    if input.pos() > 0 || !output.as_slice().is_empty() {
+                        *complete = at_end;
+                    }
                     taken += input.pos();
                     let (written, full) = (output.as_slice().len(), output.as_slice().len() == ZSTD_PIECE);
                     if written > 0 && !plain(out.get(..written).unwrap_or_default()) {

@@ -40,8 +40,8 @@ impl Lines {
                 on_line(capped(piece, self.cap));
                 continue;
             }
-            self.carry(piece);
-            // More than the cap can only be here for a moment: `carry` keeps one byte over to tell.
+            keep(&mut self.carried, piece, self.cap);
+            // More than the cap can only be here for a moment: `keep` keeps one byte over to tell.
             on_line(capped(&self.carried, self.cap));
             self.carried.clear();
         }
@@ -49,7 +49,7 @@ impl Lines {
         if self.dropping || open.is_empty() {
             return;
         }
-        self.carry(open);
+        keep(&mut self.carried, open, self.cap);
         if self.carried.len() > self.cap {
             on_line(capped(&self.carried, self.cap));
             self.carried.clear();
@@ -65,15 +65,16 @@ impl Lines {
         }
         self.dropping = false;
     }
-
-    /// Keeps what the cap allows and one byte more, which is how a cut is known.
-    fn carry(&mut self, piece: &[u8]) {
-        let room = (self.cap + 1).saturating_sub(self.carried.len());
-        self.carried.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
-    }
 }
 
-fn capped(bytes: &[u8], cap: usize) -> Line<'_> {
+/// Adds to a record that is not complete what the cap allows and one byte more, which is how a cut is known.
+pub(super) fn keep(held: &mut Vec<u8>, piece: &[u8], cap: usize) {
+    let room = (cap + 1).saturating_sub(held.len());
+    held.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+}
+
+/// A whole record, or the head of one that is longer than the cap.
+pub(super) fn capped(bytes: &[u8], cap: usize) -> Line<'_> {
     match bytes.get(..cap) {
         Some(head) if bytes.len() > cap => Line { bytes: head, cut: true },
         _ => Line { bytes, cut: false },

@@ -76,11 +76,11 @@ impl Snappy {
                         2 => 2,
                         _ => 4,
                     };
-                    self.tag(byte, 0, 0, wanted)?;
+                    self.act(byte, (0, 0), wanted, &mut plain)?;
                 }
                 State::More { tag, have, count, wanted } => {
                     data = rest;
-                    self.tag(tag, have | u32::from(byte) << (8 * count), count + 1, wanted)?;
+                    self.act(tag, (have | u32::from(byte) << (8 * count), count + 1), wanted, &mut plain)?;
                 }
             }
             if self.window.len() - self.fresh >= PIECE && !self.flush(&mut plain) {
@@ -96,6 +96,21 @@ impl Snappy {
             State::Tag if self.left == 0 => Ok(()),
             _ => Err(Error::new(ErrorKind::UnexpectedEof, "the snappy block ends early")),
         }
+    }
+
+    /// Acts on a tag; when that fails, what came before it is handed on first.
+    fn act(
+        &mut self,
+        tag: u8,
+        (have, count): (u32, u32),
+        wanted: u32,
+        plain: &mut impl FnMut(&[u8]) -> bool,
+    ) -> Result<()> {
+        let done = self.tag(tag, have, count, wanted);
+        if done.is_err() {
+            self.flush(plain);
+        }
+        done
     }
 
     /// Acts on a tag of which `count` of `wanted` further bytes are here, as the number `have`.

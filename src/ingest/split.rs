@@ -83,7 +83,7 @@ impl Split {
         match &mut self.form {
             Form::Lines(lines) => lines.finish(on_line),
             Form::Values(values) => values.finish(on_line),
-            Form::Msgpack(msgpack) => return msgpack.finish(),
+            Form::Msgpack(msgpack) => return msgpack.finish(on_line),
             Form::Unknown { .. } => {}
         }
         true

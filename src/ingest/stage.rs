@@ -13,15 +13,22 @@ use crate::ledger::window::{Bucket, Width};
 use crate::ledger::{DeliveryKey, Lane, Staged, StagedGroup};
 use crate::metrics::Metrics;
 use crate::record::json::Malformed;
-use crate::record::stripped::stripped;
+use crate::record::stripped::Sample;
 use crate::record::{Delivery, Piece, Reader, Record};
-use crate::redact::Redacted;
+use crate::watch::matcher::Scratch;
 use crate::watch::{Watch, WatchSet, group_key};
 
 /// A record's own time may be this far ahead of ours before it is not believed, in milliseconds.
 const AHEAD_MAX_MS: i64 = 60_000;
 /// Services that get figures of their own, of one batch and as metric labels; the rest is `other`.
 const SERVICES_MAX: usize = 200;
+
+/// Buckets that all groups of one batch may hold, 4 MiB; beyond it lines count in the nearest one.
+const BUCKETS_MAX: usize = 256 * 1024;
+/// Buckets of one group: four times what its window keeps.
+const GROUP_BUCKETS_MAX: usize = 4096;
+/// Bytes of samples in one batch; beyond it further groups have none.
+const SAMPLED_MAX: usize = 1024 * 1024;
 
 /// What became of a line. A closed set: every line read ends in exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +124,9 @@ impl ServiceFigures {
 
 /// One request being read.
 pub struct Batch {
+    set: Arc<WatchSet>,
     reader: Reader,
+    scratch: Scratch,
     sheet: Sheet,
     tag: Option<Vec<u8>>,
     arrival_ms: i64,
@@ -125,11 +134,13 @@ pub struct Batch {
 
 /// The counts; apart from the reader, so that a record may be read while they change.
 struct Sheet {
-    set: Arc<WatchSet>,
     tally: Tally,
     /// Watch place, lane and group, in one key.
     groups: HashMap<Vec<u8>, StagedGroup>,
     max_groups: usize,
+    /// Buckets held by all groups, and bytes of samples.
+    buckets: usize,
+    sampled: usize,
     services: Vec<ServiceFigures>,
     service_places: HashMap<Vec<u8>, usize>,
     /// The service of the record before: most bodies are one service's.
@@ -143,17 +154,25 @@ struct Sheet {
 impl Batch {
     pub fn new(set: Arc<WatchSet>, settings: &Settings, tag: Option<&[u8]>, arrival_ms: i64) -> Batch {
         let sheet = Sheet {
-            set,
             tally: Tally::default(),
             groups: HashMap::new(),
             max_groups: settings.max_groups_per_batch,
+            buckets: 0,
+            sampled: 0,
             services: Vec::new(),
             service_places: HashMap::new(),
             last_service: (Vec::new(), usize::MAX),
             lateness_ms: settings.lateness_ms,
             scratch: Vec::new(),
         };
-        Batch { reader: Reader::default(), sheet, tag: tag.map(<[u8]>::to_vec), arrival_ms }
+        Batch {
+            set,
+            reader: Reader::default(),
+            scratch: Scratch::default(),
+            sheet,
+            tag: tag.map(<[u8]>::to_vec),
+            arrival_ms,
+        }
     }
 
     pub fn tally(&self) -> &Tally {
@@ -162,12 +181,12 @@ impl Batch {
 
     pub fn line(&mut self, line: Line<'_>) {
         let delivery = Delivery { tag: self.tag.as_deref(), arrival_ms: self.arrival_ms };
-        let sheet = &mut self.sheet;
+        let (set, scratch, sheet) = (&self.set, &mut self.scratch, &mut self.sheet);
         sheet.tally.cut += u64::from(line.cut);
         let arrival_ms = self.arrival_ms;
         self.reader.read(line.bytes, line.cut, delivery, |piece| match piece {
             Piece::Blank => sheet.tally.blank += 1,
-            Piece::Record(record) => sheet.record(record, arrival_ms),
+            Piece::Record(record) => sheet.record(set, scratch, record, arrival_ms),
             Piece::Malformed(reason) => sheet.reject(Malformed::ALL.iter().position(|r| *r == reason)),
         });
     }
@@ -192,15 +211,14 @@ impl Sheet {
         }
     }
 
-    fn record(&mut self, record: &Record<'_>, arrival_ms: i64) {
+    fn record(&mut self, set: &WatchSet, scratch: &mut Scratch, record: &Record<'_>, arrival_ms: i64) {
         let stated_ms = record.time_ms();
         let time_ms = if stated_ms > arrival_ms + AHEAD_MAX_MS { arrival_ms } else { stated_ms };
         let lane = if arrival_ms - time_ms > self.lateness_ms { Lane::Late } else { Lane::Live };
         let own = record.is_health_check();
         self.service(record, if lane == Lane::Live && !own { Some(time_ms) } else { None });
-        let set = self.set.clone();
         let mut matched = false;
-        set.matches(record, |place, watch| {
+        set.matches(record, scratch, |place, watch| {
             matched = true;
             self.count(record, place, watch, lane, time_ms);
         });
@@ -226,18 +244,23 @@ impl Sheet {
             Some(group) => {
                 group.first_ms = group.first_ms.min(time_ms);
                 group.last_ms = group.last_ms.max(time_ms);
-                add(&mut group.counts, bucket);
-                if group.samples.len() < SAMPLES_MAX {
-                    let sample = Redacted::new(&stripped(record));
-                    if !group.samples.contains(&sample) {
-                        group.samples.push(sample);
-                    }
+                self.buckets += add(&mut group.counts, bucket, self.buckets < BUCKETS_MAX);
+                if group.samples.len() < SAMPLES_MAX && self.sampled < SAMPLED_MAX {
+                    let sample = Sample::of(record);
+                    self.sampled += sample.size();
+                    group.samples.push(sample);
                 }
             }
             None => {
                 let text = |value: Option<crate::record::text::Text<'_>>| {
                     value.map(|t| t.to_string_lossy().into_owned()).unwrap_or_default()
                 };
+                let mut samples = Vec::new();
+                if self.sampled < SAMPLED_MAX {
+                    samples.push(Sample::of(record));
+                    self.sampled += samples.iter().map(Sample::size).sum::<usize>();
+                }
+                self.buckets += 1;
                 let group = StagedGroup {
                     watch: watch.key,
                     group: key.get(5..).unwrap_or_default().into(),
@@ -247,7 +270,7 @@ impl Sheet {
                     last_ms: time_ms,
                     cluster: text(record.envelope.cluster()),
                     service: text(Some(record.service())),
-                    samples: vec![Redacted::new(&stripped(record))],
+                    samples,
                 };
                 self.groups.insert(key.clone(), group);
             }
@@ -305,10 +328,27 @@ impl Sheet {
     }
 }
 
-/// Lines come nearly in order, so the bucket is almost always the last one.
-fn add(counts: &mut Vec<(Bucket, u64)>, bucket: Bucket) {
-    match counts.iter_mut().rev().find(|(b, _)| *b == bucket) {
-        Some((_, count)) => *count += 1,
-        None => counts.push((bucket, 1)),
+/// Counts one more in `bucket`; answers how many buckets that added. When there is no room for another one, the
+/// nearest takes it: no line is lost, and its time is off by little where buckets are that many.
+fn add(counts: &mut Vec<(Bucket, u64)>, bucket: Bucket, room: bool) -> usize {
+    // Lines come nearly in order, so the bucket is almost always the last one.
+    if let Some((last, count)) = counts.last_mut()
+        && *last == bucket
+    {
+        *count += 1;
+        return 0;
+    }
+    match counts.binary_search_by_key(&bucket, |(b, _)| *b) {
+        Err(place) if room && counts.len() < GROUP_BUCKETS_MAX => {
+            counts.insert(place, (bucket, 1));
+            1
+        }
+        Ok(place) | Err(place) => {
+            let place = place.min(counts.len().saturating_sub(1));
+            if let Some((_, count)) = counts.get_mut(place) {
+                *count += 1;
+            }
+            0
+        }
     }
 }

@@ -4,8 +4,8 @@
 //! Like [`super::lines`] it hands on views of the frame, carries only what crosses a border, and cuts a value
 //! that is longer than the cap to its head. Quotes and brackets are found 64 bytes at a time.
 
-use super::lines::Line;
-use crate::record::index::{Carry, Index};
+use super::lines::{Line, capped, keep};
+use crate::record::index::{Carry, Index, parity};
 
 pub struct Values {
     index: Index,
@@ -67,7 +67,7 @@ impl Values {
         if self.depth == 0 {
             self.scalars(open, &mut on_line);
         } else if !self.dropping {
-            self.carry_on(open);
+            keep(&mut self.carried, open, self.cap);
             if self.carried.len() > self.cap {
                 on_line(Line { bytes: self.carried.get(..self.cap).unwrap_or_default(), cut: true });
                 self.carried.clear();
@@ -111,7 +111,7 @@ impl Values {
                 }
                 // A closing bracket that nothing opened is a value of its own, and no record.
                 _ => {
-                    self.carried.extend(frame.get(at));
+                    self.scalars(frame.get(at..=at).unwrap_or_default(), on_line);
                     return at + 1;
                 }
             }
@@ -132,7 +132,7 @@ impl Values {
         if self.carried.is_empty() {
             on_line(capped(piece, self.cap));
         } else {
-            self.carry_on(piece);
+            keep(&mut self.carried, piece, self.cap);
             on_line(capped(&self.carried, self.cap));
             self.carried.clear();
         }
@@ -158,27 +158,6 @@ impl Values {
             self.carried.clear();
         }
     }
-
-    /// Keeps what the cap allows and one byte more, which is how a cut is known.
-    fn carry_on(&mut self, piece: &[u8]) {
-        let room = (self.cap + 1).saturating_sub(self.carried.len());
-        self.carried.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
-    }
-}
-
-fn capped(bytes: &[u8], cap: usize) -> Line<'_> {
-    match bytes.get(..cap) {
-        Some(head) if bytes.len() > cap => Line { bytes: head, cut: true },
-        _ => Line { bytes, cut: false },
-    }
-}
-
-/// Bit `i` becomes the parity of bits `0..=i`.
-fn parity(mut bits: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        bits ^= bits << shift;
-    }
-    bits
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use super::shards::Shards;
 use super::window::{Bucket, Phase, Turn, Width, Window};
 use super::{Committed, DeliveryKey, Lane, Staged, StagedGroup, WindowKey};
 use crate::escalation::outbox::{Outbox, Row};
-use crate::escalation::{self, Crossing, Desk, Escalation};
+use crate::escalation::{self, Crossing, Desk, Escalation, SAMPLES_MAX};
+use crate::record::stripped::Sample;
+use crate::redact::Redacted;
 use crate::store::{Loaded, Transaction};
 use crate::watch::rule::OnCrossing;
 use crate::watch::{Watch, WatchKey, WatchSet, group_values, other_key};
@@ -68,7 +70,11 @@ pub struct Draft {
     entry: Entry,
     watches: Option<Vec<Watch>>,
     watch_rows: Vec<(String, Option<Vec<u8>>)>,
+    /// Windows whose phase changed.
+    turned: HashSet<WindowKey>,
     dropped: Vec<WindowKey>,
+    /// Watches of which no window can make room for another: looked for once a commit.
+    full: HashSet<WatchKey>,
     /// How many of `windows` are new.
     created: usize,
     confirmed: Vec<DeliveryKey>,
@@ -186,6 +192,7 @@ impl Engine {
             Lane::Live => width.bucket(now.ms - self.settings.lateness_ms - width.millis()),
             Lane::Late => Bucket::MIN,
         };
+        let above_until = window.above_until();
         let fired = window.escalation.filter(|_| window.phase == Phase::Firing);
         let turns = window.add(&staged.counts, rule.threshold, keep_from);
         window.touched_ms = now.ms;
@@ -198,15 +205,23 @@ impl Engine {
         if turns.is_empty()
             && let Some(id) = fired
         {
-            self.desk.counted(id, sum, staged.first_ms, staged.last_ms, &staged.samples);
+            let room = self.desk.room_for_samples(id);
+            self.desk.counted(id, sum, staged.first_ms, staged.last_ms, &shown(&staged.samples, room.min(1)));
         }
         for (place, turn) in turns.iter().enumerate() {
             match turn {
                 Turn::Rearmed => {
-                    if let Some(id) = window.escalation.take()
-                        && let Some(post) = self.desk.quieted(id, now.ms)
-                    {
-                        self.outbox.post(&post);
+                    let Some(id) = window.escalation.take() else { continue };
+                    // A match that comes late shows that the flood is over, but not that anything was well in
+                    // between: that is told only when the service was heard of then, and we were there.
+                    let quiet_from = width.start_ms(above_until + 1);
+                    let heard = self.last_seen(watch, &key).is_some_and(|last| last >= quiet_from);
+                    if heard && now.ms - self.started_ms >= width.millis() {
+                        if let Some(post) = self.desk.quieted(id, now.ms) {
+                            self.outbox.post(&post);
+                        }
+                    } else {
+                        self.desk.abandoned(id);
                     }
                 }
                 Turn::Crossed { at } => {
@@ -227,7 +242,7 @@ impl Engine {
             above_until: window.above_until(),
         });
         if !turns.is_empty() {
-            draft.entry.turned(&key, &window);
+            draft.turned.insert(key.clone());
         }
         draft.windows.insert(key, window);
     }
@@ -271,7 +286,7 @@ impl Engine {
             count,
             first_ms,
             last_ms: staged.last_ms,
-            samples: staged.samples.clone(),
+            samples: shown(&staged.samples, SAMPLES_MAX),
         };
         let (id, outcome, post) = self.desk.crossed(crossing, now.ms);
         window.escalation = Some(id);
@@ -283,25 +298,42 @@ impl Engine {
 
     /// The group's own window, or, when there is no room for one more, the one of all others. Expired
     /// windows make room first; a live one never does.
-    fn window_key(&self, draft: &Draft, watch: &Watch, staged: &StagedGroup, width: Width, now: Now) -> WindowKey {
+    fn window_key(&self, draft: &mut Draft, watch: &Watch, staged: &StagedGroup, width: Width, now: Now) -> WindowKey {
         let key = WindowKey { watch: watch.key, lane: staged.lane, group: staged.group.clone() };
         if draft.windows.contains_key(&key) || self.shards.windows.contains_key(&key) {
             return key;
         }
-        if self.shards.windows.len() + draft.created < self.settings.max_windows {
+        if self.shards.windows.len() + draft.created - draft.dropped.len().min(draft.created)
+            < self.settings.max_windows
+        {
             return key;
         }
         let at = width.bucket(now.ms);
+        if draft.full.contains(&watch.key) {
+            return self.other_window(watch, key);
+        }
         let expired = self
             .shards
             .windows
             .iter()
-            .find(|w| w.key().watch == watch.key && w.is_expired(at) && !draft.windows.contains_key(w.key()))
+            .find(|w| {
+                // A late window lies in the past by nature: the sweep ends it.
+                w.key().watch == watch.key
+                    && w.key().lane == Lane::Live
+                    && w.is_expired(at)
+                    && !draft.windows.contains_key(w.key())
+                    && !draft.dropped.contains(w.key())
+            })
             .map(|w| w.key().clone());
         if let Some(expired) = expired {
-            self.shards.windows.remove(&expired);
+            draft.dropped.push(expired);
             return key;
         }
+        draft.full.insert(watch.key);
+        self.other_window(watch, key)
+    }
+
+    fn other_window(&self, watch: &Watch, key: WindowKey) -> WindowKey {
         let mut group = Vec::new();
         other_key(watch.rule.group_by.len(), &mut group);
         WindowKey { group: group.into(), ..key }
@@ -309,6 +341,9 @@ impl Engine {
 
     /// What must be durable before anyone hears of the draft.
     pub fn transaction(&self, draft: &mut Draft) -> Transaction {
+        // As they are at the end: a window may have counted on after it turned.
+        let turned = draft.turned.iter().filter_map(|key| Some((key.clone(), draft.windows.get(key)?.clone())));
+        draft.entry.turned = turned.collect();
         draft.entry.confirmed = draft.confirmed.iter().copied().filter(|d| self.repeats.is_repeat(*d)).collect();
         let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
         Transaction {
@@ -367,6 +402,18 @@ impl Engine {
             self.shards.confirm(delivery);
         }
     }
+}
+
+/// As many as there is room for, in the form that people may see; equal ones once.
+fn shown(samples: &[Sample], room: usize) -> Vec<Redacted> {
+    let mut shown: Vec<Redacted> = Vec::new();
+    for sample in samples.iter().take(room) {
+        let redacted = sample.redacted();
+        if !shown.contains(&redacted) {
+            shown.push(redacted);
+        }
+    }
+    shown
 }
 
 #[cfg(test)]

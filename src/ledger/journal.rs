@@ -22,7 +22,7 @@ pub struct Entry {
     pub counts: Vec<Counted>,
     /// Watches whose counters were dropped, before anything else of this entry.
     pub forgotten: Vec<WatchKey>,
-    /// Windows whose phase changed, as they are now.
+    /// Windows whose phase changed, as they are after all of this entry.
     pub turned: Vec<(WindowKey, Window)>,
     pub delivered: Vec<DeliveryKey>,
     pub confirmed: Vec<DeliveryKey>,
@@ -78,14 +78,6 @@ impl Entry {
             && self.turned.is_empty()
             && self.delivered.is_empty()
             && self.confirmed.is_empty()
-    }
-
-    /// A window that left the firing phase is journalled whole; a crossing too.
-    pub fn turned(&mut self, key: &WindowKey, window: &Window) {
-        match self.turned.iter_mut().find(|(held, _)| held == key) {
-            Some((_, held)) => held.clone_from(window),
-            None => self.turned.push((key.clone(), window.clone())),
-        }
     }
 }
 

@@ -105,6 +105,15 @@ impl Shards {
         self.seen.iter().filter(|e| of(&e.key().0, &e.key().1)).map(|e| *e.value()).max()
     }
 
+    pub(super) fn last_seen_of(&self, cluster: &str, service: &str) -> Option<i64> {
+        self.seen.get(&(cluster.to_owned(), service.to_owned())).map(|time| *time)
+    }
+
+    /// Forgets services whose newest record is older than `before_ms`.
+    pub(super) fn forget_services(&self, before_ms: i64) {
+        self.seen.retain(|_, time| *time >= before_ms);
+    }
+
     pub fn seen(&self) -> Vec<(String, String, i64)> {
         self.seen.iter().map(|e| (e.key().0.clone(), e.key().1.clone(), *e.value())).collect()
     }

@@ -11,7 +11,7 @@ use super::engine::{Draft, Engine, Now, Settings};
 use super::{Command, Committed, Lease, Ledger, Staged, Unavailable};
 use crate::failpoint::Failpoint;
 use crate::metrics::Metrics;
-use crate::notify::deliver::Leased;
+use crate::notify::deliver::{Leased, Settled};
 use crate::store::{Loaded, Store, Transaction};
 use crate::watch::Watch;
 
@@ -47,6 +47,8 @@ struct Writer {
     snapshot_next: Instant,
     /// Something was journalled since the last snapshot.
     dirty: bool,
+    /// Deliveries whose end is not stored yet: one a destination at the most.
+    unsettled: Vec<(u64, Settled)>,
     /// The last write failed: said once, and once when it is over.
     failing: bool,
 }
@@ -76,6 +78,7 @@ pub fn start(parts: Parts) -> std::io::Result<(Ledger, oneshot::Receiver<()>)> {
         // At the first tick: counters of rules that are gone must not come back with the rule.
         snapshot_next: Instant::now(),
         dirty: true,
+        unsettled: Vec::new(),
         failing: false,
     };
     std::thread::Builder::new().name("ledger".into()).spawn(move || {
@@ -165,19 +168,26 @@ impl Writer {
                 reply.send(lease).unwrap_or_default();
             }
             Command::Settle(row, outcome, reply) => {
-                let draft = self.engine.settle(row, &outcome);
-                if !self.write(draft, now) {
-                    // The row stays marked: it is sent again after a restart, labelled as in doubt. Until
-                    // then it must not be sent over and over.
-                    tracing::error!(row, "what became of a message could not be stored");
-                    self.engine.settle(row, &outcome);
-                }
+                self.unsettled.push((row, outcome));
+                self.settle(now);
                 reply.send(()).unwrap_or_default();
             }
             Command::Hurry(reply) => {
                 let waiting = self.engine.hurry(now);
                 self.engine.shards().outbox_changed.notify_waiters();
                 reply.send(waiting).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Stores what became of messages. While the store refuses, a row stays marked as under way, so that it is
+    /// not sent twice; each tick tries again.
+    fn settle(&mut self, now: Now) {
+        while let Some((row, outcome)) = self.unsettled.pop() {
+            let draft = self.engine.settle(row, &outcome);
+            if !self.write(draft, now) {
+                self.unsettled.push((row, outcome));
+                return;
             }
         }
     }
@@ -194,6 +204,7 @@ impl Writer {
     }
 
     fn tick(&mut self, now: Now) {
+        self.settle(now);
         if let Some(draft) = self.engine.tick(now) {
             self.write(draft, now);
         }
@@ -218,6 +229,8 @@ impl Writer {
         let age = oldest_ms.map_or(0, |at| ((self.clock)() - at).max(0) / 1000);
         self.metrics.outbox_age.set(age);
         self.metrics.outbox_dead.set(self.engine.outbox().dead() as i64);
+        self.metrics.outbox_overflowed.reset();
+        self.metrics.outbox_overflowed.inc_by(self.engine.outbox().overflowed);
         self.metrics.deliveries_unconfirmed.set(self.engine.unconfirmed() as i64);
     }
 

@@ -53,7 +53,13 @@ impl<'a> Envelope<'a> {
     /// records, its `container_name`).
     pub fn take_gelf(&mut self, own: &mut Vec<Field<'a>>) {
         let has = |own: &[Field<'a>], name: &[u8]| own.iter().any(|f| f.key.raw() == name);
-        if self.log.is_some() || !has(own, b"short_message") || !has(own, b"version") {
+        // Genuine GELF has none of the envelope's own keys; a record that has them is not to be overruled by
+        // what an application put beside them.
+        let enveloped = [self.log, self.date, self.container_id, self.container_name]
+            .into_iter()
+            .chain([self.ecs_cluster, self.ecs_task_arn, self.ecs_task_definition])
+            .any(|value| value.is_some());
+        if enveloped || !has(own, b"short_message") || !has(own, b"version") {
             return;
         }
         let of_container = has(own, b"_container_id");

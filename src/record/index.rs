@@ -135,6 +135,15 @@ impl Carry {
     }
 }
 
+/// Bit `i` becomes the parity of bits `0..=i`: of quotes, ones from each opening one up to before its closing one.
+#[inline]
+pub fn parity(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
 /// Length of the run of backslashes that ends just before `at`.
 fn run_before(line: &[u8], at: usize) -> usize {
     line.get(..at).unwrap_or_default().iter().rev().take_while(|b| **b == b'\\').count()

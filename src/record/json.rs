@@ -6,7 +6,7 @@
 //! is malformed, with the reason. What stands inside nested objects and arrays is skipped by its brackets;
 //! it is read only when a rule asks for it.
 
-use super::index::{Depth, Index};
+use super::index::{Depth, Index, parity};
 use super::text::Text;
 
 /// Objects and arrays deeper than this are refused, as serde_json refuses them; one bit each.
@@ -291,15 +291,6 @@ impl<'a> Walker<'a> {
         }
         Err(Malformed::Unterminated)
     }
-}
-
-/// Bit `i` becomes the parity of bits `0..=i`: ones from each opening quote up to before its closing one.
-#[inline]
-fn parity(mut bits: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        bits ^= bits << shift;
-    }
-    bits
 }
 
 /// Digits with at most one point and one exponent; leading zeros pass.

@@ -7,7 +7,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::json::Value;
-use super::{Body, Derived, Record};
+use super::{Body, Delivery, Derived, Piece, Reader, Record};
+use crate::redact::Redacted;
 
 /// Longest message shown, in bytes; the rest is said with an ellipsis.
 const MESSAGE_MAX: usize = 400;
@@ -26,8 +27,45 @@ const SHOWN: [(&str, &[&str]); 8] = [
     ("error", &["error", "err.message", "error.message", "exception.message", "exc_info", "exception"]),
 ];
 
+/// Most of a line that is kept for showing it.
+const LINE_MAX: usize = 8 * 1024;
+
+/// A record kept until it is known whether anybody is to see it: copying a line is cheap, stripping and
+/// redacting it is not, and of a thousand matches one is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    line: Box<[u8]>,
+    cut: bool,
+    tag: Option<Box<[u8]>>,
+}
+
+impl Sample {
+    pub fn of(record: &Record<'_>) -> Sample {
+        let raw = record.raw();
+        let head = raw.get(..LINE_MAX).unwrap_or(raw);
+        Sample { line: head.into(), cut: record.is_cut() || head.len() < raw.len(), tag: record.tag().map(Into::into) }
+    }
+
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        self.line.len()
+    }
+
+    /// What a person may see of it.
+    pub fn redacted(&self) -> Redacted {
+        let mut shown = Redacted::default();
+        let delivery = Delivery { tag: self.tag.as_deref(), arrival_ms: 0 };
+        Reader::default().read(&self.line, self.cut, delivery, |piece| {
+            if let Piece::Record(record) = piece {
+                shown = Redacted::new(&stripped(record));
+            }
+        });
+        shown
+    }
+}
+
 /// The stripped form of `record`, as one line of JSON. Not yet redacted.
-pub fn stripped(record: &Record<'_>) -> String {
+fn stripped(record: &Record<'_>) -> String {
     let mut out = Map::new();
     out.insert("level".into(), record.level().as_str().into());
     // Of an access line everything worth seeing is in its fields, and the rest (who asked, from where, with

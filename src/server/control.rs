@@ -18,6 +18,8 @@ use crate::watch::{Watch, group_values};
 
 /// A rule is at most a few kilobytes.
 const BODY_MAX: usize = 256 * 1024;
+/// A person or a script sends it at once.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 /// Groups shown of one watch, those with the highest counts.
 const GROUPS_SHOWN: usize = 1000;
 
@@ -155,9 +157,13 @@ impl Control {
 
     #[expect(clippy::disallowed_methods, reason = "Limited, and small")]
     async fn post_watch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let body = match Limited::new(request.into_body(), BODY_MAX).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => {
+        let body = match tokio::time::timeout(BODY_TIME, Limited::new(request.into_body(), BODY_MAX).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Err(_) => {
+                let message = format!("the body took longer than {} s", BODY_TIME.as_secs());
+                return respond::error(StatusCode::BAD_REQUEST, "bad_body", &message, None);
+            }
+            Ok(Err(error)) => {
                 let message = format!("the body cannot be read, or is larger than {BODY_MAX} bytes: {error}");
                 return respond::error(StatusCode::BAD_REQUEST, "bad_body", &message, None);
             }

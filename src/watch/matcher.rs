@@ -65,6 +65,12 @@ struct Operand {
     null: bool,
 }
 
+/// Room for what is read of a record, reused from record to record.
+#[derive(Default)]
+pub struct Scratch {
+    values: Vec<Option<Seen<'static>>>,
+}
+
 /// What is read of one record, as far as rules have asked.
 struct Reading<'r, 'a> {
     program: &'r Program,
@@ -95,15 +101,23 @@ impl Program {
     }
 
     /// The places of the rules that `record` matches, in order.
-    pub fn matches<'a>(&self, record: &Record<'a>, mut hit: impl FnMut(usize)) {
-        let values = if self.rules.is_empty() { return } else { vec![None; self.fields.len()] };
+    pub fn matches<'a>(&self, record: &Record<'a>, scratch: &mut Scratch, mut hit: impl FnMut(usize)) {
+        let mut values = recycled(std::mem::take(&mut scratch.values));
+        values.resize_with(self.fields.len(), || None);
         let mut reading = Reading { program: self, record, values, message: None, needle_hit: None };
         for (place, rule) in self.rules.iter().enumerate() {
             if reading.holds(rule) {
                 hit(place);
             }
         }
+        scratch.values = recycled(reading.values);
     }
+}
+
+/// An empty vector of the same allocation for another record: `collect` reuses the buffer in place.
+fn recycled<'a, 'b>(mut values: Vec<Option<Seen<'a>>>) -> Vec<Option<Seen<'b>>> {
+    values.clear();
+    values.into_iter().map(|_| None).collect()
 }
 
 fn node(expr: &Expr, fields: &mut Vec<FieldName>, texts: &mut Vec<Box<[u8]>>) -> Node {

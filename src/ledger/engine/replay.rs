@@ -1,7 +1,10 @@
 //! The engine's memory across restarts: what the snapshot and the journal after it say.
 
+use std::collections::HashMap;
+
 use super::{Engine, Now};
 use crate::ledger::journal::{Entry, Snapshot, decode, encode, is_active};
+use crate::ledger::window::Phase;
 use crate::store::Loaded;
 
 impl Engine {
@@ -40,6 +43,14 @@ impl Engine {
         let set = self.shards.watches();
         self.shards.windows.retain(|key, _| set.by_key(key.watch).is_some());
         self.shards.totals.retain(|watch, _| set.by_key(*watch).is_some());
+        // What fires is told by the windows: a rule that is gone took its own along.
+        let mut firing: HashMap<u64, u64> = HashMap::new();
+        for window in self.shards.windows.iter().filter(|w| w.phase == Phase::Firing) {
+            if let Some(id) = window.escalation {
+                *firing.entry(id).or_default() += 1;
+            }
+        }
+        self.desk.set_firing(&firing);
         self.active = self.shards.windows.iter().filter(|w| is_active(w.phase)).map(|w| w.key().clone()).collect();
         uptime_ms
     }

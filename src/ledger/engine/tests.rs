@@ -317,6 +317,28 @@ fn a_watch_set_for_a_time_leaves_after_that_long_without_a_match() {
     assert_eq!(bench.engine.expired_watch(at(T0 + 1100 * SECOND)).as_deref(), Some("brief"));
 }
 
+#[test]
+fn a_rule_that_changed_while_we_were_down_leaves_no_escalation_firing_for_ever() {
+    let mut bench = Bench::new(10);
+    bench.flood(50, T0);
+    let mut changed = rule(10);
+    changed.window_seconds = 30;
+    bench.rules = vec![Watch::new(changed, Origin::Config)];
+    bench.restart(T0 + SECOND);
+    assert_eq!(bench.engine.desk.get(1).map(|e| e.firing), Some(0));
+}
+
+#[test]
+fn a_match_after_an_outage_of_ours_is_not_taken_for_a_recovery() {
+    let mut bench = Bench::new(10);
+    bench.flood(50, T0);
+    bench.told(T0 + 2 * SECOND);
+    bench.restart(T0 + HOUR / 2);
+    bench.count("checkout", &[(T0 + HOUR / 2, 1)], Lane::Live, T0 + HOUR / 2);
+    assert_eq!(bench.told(T0 + HOUR / 2), [], "nobody knows how it was in between");
+    assert_eq!(bench.engine.desk.get(1).map(|e| e.firing), Some(0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -330,7 +352,13 @@ proptest! {
             let lane = if late { Lane::Late } else { Lane::Live };
             let time = if late { now - 1000 * SECOND } else { now };
             for bench in [&mut steady, &mut dying] {
-                bench.count(["a", "b", "c"][service], &[(time, lines), (time - 20 * SECOND, 1)], lane, now);
+                // Two batches in one group: the second may count on in a window that the first turned.
+                let batches = [[(time - 20 * SECOND, 1), (time, lines)], [(time - 10 * SECOND, lines), (time, 1)]]
+                    .map(|counts| Staged {
+                        delivery: None,
+                        groups: vec![bench.staged(["a", "b", "c"][service], &counts, lane)],
+                    });
+                bench.commit(&batches, now);
                 bench.engine.shards.saw("prod", ["a", "b", "c"][service], now);
                 bench.tick(now);
             }

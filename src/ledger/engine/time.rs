@@ -6,6 +6,9 @@ use crate::ledger::window::{Phase, Width, Window};
 use crate::ledger::{Lane, WindowKey};
 use crate::watch::{OTHER, Watch, group_values};
 
+/// A service that has sent nothing for so long is gone, a day.
+const GONE_MS: i64 = 24 * 3600 * 1000;
+
 impl Engine {
     /// Turns what time alone turns. `None`: nothing did.
     pub fn tick(&mut self, now: Now) -> Option<Draft> {
@@ -20,7 +23,7 @@ impl Engine {
                 continue;
             };
             if self.turn(watch, &key, &mut window, now) {
-                draft.entry.turned(&key, &window);
+                draft.turned.insert(key.clone());
                 draft.windows.insert(key, window);
             }
         }
@@ -74,20 +77,25 @@ impl Engine {
     }
 
     /// Newest live record of the services that a group stands for.
-    fn last_seen(&self, watch: &Watch, key: &WindowKey) -> Option<i64> {
+    pub(super) fn last_seen(&self, watch: &Watch, key: &WindowKey) -> Option<i64> {
         let values = group_values(&key.group);
         let wanted = |name: &str| {
             let place = watch.rule.group_by.iter().position(|n| n == name)?;
             values.get(place).filter(|v| *v != OTHER)
         };
-        let (cluster, service) = (wanted("cluster"), wanted("service"));
-        self.shards.last_seen(|c, s| cluster.is_none_or(|w| w == c) && service.is_none_or(|w| w == s))
+        match (wanted("cluster"), wanted("service")) {
+            (Some(cluster), Some(service)) => self.shards.last_seen_of(cluster, service),
+            (cluster, service) => {
+                self.shards.last_seen(|c, s| cluster.is_none_or(|w| w == c) && service.is_none_or(|w| w == s))
+            }
+        }
     }
 
     /// Forgets windows that hold nothing any more, and what the clock of arrivals says is over.
     pub fn sweep(&mut self, now: Now) {
         let set = self.shards.watches();
         let lateness_ms = self.settings.lateness_ms;
+        self.shards.forget_services(now.ms - GONE_MS);
         let late_ms = self.settings.escalation.dedup_ms;
         self.shards.windows.retain(|key, window| {
             let Some(watch) = set.by_key(key.watch) else { return false };
