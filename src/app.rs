@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{self, Config, Origin as ConfigOrigin};
 use crate::escalation;
@@ -36,6 +36,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// Part of the time for stopping that the outbox may take.
 const OUTBOX_DRAIN: Duration = Duration::from_secs(5);
 
+/// Connections of the control listener: people, Prometheus, health checks.
+const CONTROL_CONNECTIONS: usize = 256;
+
 /// Why the program ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -47,6 +50,8 @@ pub enum Failure {
     Failpoint(String),
     #[error("cannot start: {0}")]
     Start(String),
+    #[error("a delivery task has died; a destination would hear nothing any more")]
+    Delivery,
     #[error("the ledger's writer has died; nothing can be counted any more")]
     Writer,
 }
@@ -129,10 +134,10 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     };
     let (ledger, writer_ended) = writer::start(parts).map_err(|e| start(&e))?;
     let outbox = Arc::new(ledger.clone());
-    let delivering: Vec<JoinHandle<()>> = destinations
-        .into_iter()
-        .map(|channel| tokio::spawn(deliver::deliver(outbox.clone(), channel, metrics.deliveries.clone(), now_ms)))
-        .collect();
+    let mut delivering = JoinSet::new();
+    for channel in destinations {
+        delivering.spawn(deliver::deliver(outbox.clone(), channel, metrics.deliveries.clone(), now_ms));
+    }
     let ticking = tokio::spawn(tick(ledger.clone()));
     phase.send_replace(Phase::Ready { ledger: ledger.clone(), seed });
     tracing::info!(store = %config.store.path.display(), watches = ledger.watches().watches().len(), "ready");
@@ -140,6 +145,8 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     tokio::select! {
         () = &mut stop => {}
         _ = writer_ended => return Err(Failure::Writer),
+        // They end when the ledger does, or because they panicked: nobody would be told anything any more.
+        Some(_) = delivering.join_next() => return Err(Failure::Delivery),
     }
 
     tracing::info!(seconds = config.server.drain_seconds, "stopping");
@@ -159,9 +166,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     }
     ticking.abort();
     empty_outbox(&ledger).await;
-    for task in delivering {
-        task.abort();
-    }
+    delivering.abort_all();
     ledger.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -222,6 +227,7 @@ fn server(
         phase: phases.clone(),
         metrics: metrics.clone(),
         connections: Arc::new(Semaphore::new(config.server.max_connections)),
+        control_connections: Arc::new(Semaphore::new(CONTROL_CONNECTIONS)),
         linger_bytes: config.server.max_encoded_bytes,
     }
 }

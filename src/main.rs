@@ -94,7 +94,7 @@ fn serve(config: Config, origin: Origin) -> ExitCode {
             ExitCode::from(match failure {
                 Failure::Failpoint(_) => EXIT_CONFIG,
                 Failure::Bind { .. } | Failure::Store(_) => EXIT_UNAVAILABLE,
-                Failure::Start(_) | Failure::Writer => EXIT_SOFTWARE,
+                Failure::Start(_) | Failure::Writer | Failure::Delivery => EXIT_SOFTWARE,
             })
         }
     }

@@ -53,8 +53,10 @@ pub struct Server {
     pub gate: Gate,
     pub phase: watch::Receiver<Phase>,
     pub metrics: Metrics,
-    /// Connections held at once, over all listeners; more wait in the kernel's queue.
+    /// Connections held at once; more wait in the kernel's queue.
     pub connections: Arc<Semaphore>,
+    /// The same for a control listener of its own: senders must not be able to keep people out.
+    pub control_connections: Arc<Semaphore>,
     /// Most that is read of a body that was refused at its head.
     pub linger_bytes: u64,
 }
@@ -63,12 +65,13 @@ pub struct Server {
 /// when they have.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, role: Role, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
+    let connections = if role == Role::Control { &server.control_connections } else { &server.connections };
     loop {
         // Stopping comes first: a flood of connections must not be able to hold it off.
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&server, &listener) => accepted,
+            accepted = accept(connections, &listener) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         // Small answers leave at once.
@@ -94,9 +97,12 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, role: Role, mut s
 
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
-async fn accept(server: &Server, listener: &TcpListener) -> Option<(tokio::net::TcpStream, SocketAddr, Permit)> {
+async fn accept(
+    connections: &Arc<Semaphore>,
+    listener: &TcpListener,
+) -> Option<(tokio::net::TcpStream, SocketAddr, Permit)> {
     // The permit first: a connection that may not be served yet waits in the kernel, not here.
-    let permit = server.connections.clone().acquire_owned().await.ok()?;
+    let permit = connections.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, permit)),
         Err(error) => {
