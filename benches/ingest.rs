@@ -236,7 +236,7 @@ fn check(server: &Server, case: Case, payload: &Payload, passes: u64) {
     let Some(counted) = server.lines() else { return };
     let matched = case.matched(payload) * passes;
     let mut wanted: BTreeMap<String, u64> =
-        ["blank", "own", "rejected", "repeat", "aborted"].map(|outcome| (outcome.to_owned(), 0)).into();
+        ["blank", "joined", "own", "rejected", "repeat", "aborted"].map(|outcome| (outcome.to_owned(), 0)).into();
     wanted.insert("matched".to_owned(), matched);
     wanted.insert("unmatched".to_owned(), payload.lines * passes - matched);
     assert_eq!(counted, wanted, "{} {}: what was counted, and what was sent", payload.name, case.name());
