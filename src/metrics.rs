@@ -43,6 +43,7 @@ pub struct Metrics {
     pub outbox_age: IntGauge,
     pub outbox_dead: IntGauge,
     pub outbox_overflowed: IntCounter,
+    pub confirmations_dropped: IntCounter,
     pub deliveries: IntCounterVec,
 }
 
@@ -107,6 +108,11 @@ impl Metrics {
                 r,
                 "outbox_overflowed_total",
                 "Messages given up because store.max_outbox_rows was reached",
+            )?,
+            confirmations_dropped: counter(
+                r,
+                "confirmations_dropped_total",
+                "Answers heard of which the writer could not be told",
             )?,
             deliveries: counters(r, "deliveries_total", "Delivery attempts", &["channel", "outcome"])?,
             registry,

@@ -5,6 +5,7 @@
 //! service was last heard of (a loss of ten seconds of it is harmless), and which answers were heard.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -30,6 +31,7 @@ pub struct Shards {
     watches: ArcSwap<WatchSet>,
     /// A plain lock: held for a push or a take, never across an await.
     confirmed: Mutex<Vec<DeliveryKey>>,
+    confirmations_dropped: AtomicU64,
     pub(super) outbox_changed: Notify,
 }
 
@@ -49,6 +51,7 @@ impl Shards {
             seen: DashMap::new(),
             watches: ArcSwap::new(watches),
             confirmed: Mutex::default(),
+            confirmations_dropped: AtomicU64::new(0),
             outbox_changed: Notify::new(),
         }
     }
@@ -122,7 +125,13 @@ impl Shards {
         let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
         if confirmed.len() < CONFIRMED_MAX {
             confirmed.push(delivery);
+        } else {
+            self.confirmations_dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn confirmations_dropped(&self) -> u64 {
+        self.confirmations_dropped.load(Ordering::Relaxed)
     }
 
     pub(super) fn take_confirmed(&self) -> Vec<DeliveryKey> {

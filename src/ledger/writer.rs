@@ -229,8 +229,13 @@ impl Writer {
         let age = oldest_ms.map_or(0, |at| ((self.clock)() - at).max(0) / 1000);
         self.metrics.outbox_age.set(age);
         self.metrics.outbox_dead.set(self.engine.outbox().dead() as i64);
-        self.metrics.outbox_overflowed.reset();
-        self.metrics.outbox_overflowed.inc_by(self.engine.outbox().overflowed);
+        let shards = self.engine.shards();
+        for (counter, sum) in [
+            (&self.metrics.outbox_overflowed, self.engine.outbox().overflowed),
+            (&self.metrics.confirmations_dropped, shards.confirmations_dropped()),
+        ] {
+            counter.inc_by(sum.saturating_sub(counter.get()));
+        }
         self.metrics.deliveries_unconfirmed.set(self.engine.unconfirmed() as i64);
     }
 

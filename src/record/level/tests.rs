@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::head::HEAD;
 use super::{Level::*, *};
 
 fn check(table: &[(&str, Option<Level>)]) {
