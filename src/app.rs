@@ -10,11 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use hyper::header::{AUTHORIZATION, HeaderName};
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::{self, Config, Origin as ConfigOrigin};
+use crate::config::{self, Config, Origin as ConfigOrigin, Retired, tls};
 use crate::escalation;
 use crate::failpoint::Failpoint;
 use crate::ingest::{self, Ingest, Phase};
@@ -25,8 +28,10 @@ use crate::notify::alerts::Alerts;
 use crate::notify::text::Stdout;
 use crate::notify::{Channel, deliver, slack};
 use crate::server::access::{Gate, Token};
+use crate::server::connections::Connections;
 use crate::server::control::{About, Control};
-use crate::server::{Role, Server, serve};
+use crate::server::pace::Deadlines;
+use crate::server::{Listener, Role, Server, serve};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::watch::{Origin, Watch, builtin};
@@ -38,6 +43,10 @@ const OUTBOX_DRAIN: Duration = Duration::from_secs(5);
 
 /// Connections of the control listener: people, Prometheus, health checks.
 const CONTROL_CONNECTIONS: usize = 256;
+/// Open files that are no senders' connections: the store, the log, deliveries, and room to look around.
+const OTHER_FILES: usize = 64;
+/// How often the files of `[server.tls]` are looked at: soon enough for who rotates them, and nothing to read.
+const TLS_LOOK: Duration = Duration::from_secs(5);
 
 /// Why the program ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +57,8 @@ pub enum Failure {
     Store(#[from] StoreError),
     #[error("EMBERWATCH_FAILPOINT: {0:?} is no failpoint; committed:N is one")]
     Failpoint(String),
+    #[error("server.tls.{0}")]
+    Tls(#[from] crate::tls::Wrong),
     #[error("cannot start: {0}")]
     Start(String),
     #[error("a delivery task has died; a destination would hear nothing any more")]
@@ -80,7 +91,9 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         Some(text) => Failpoint::parse(text).ok_or_else(|| Failure::Failpoint(text.clone()))?,
         None => Failpoint::default(),
     };
-    let listeners = bind(&config.server).await?;
+    let tls = config.server.tls.as_ref().map(tls::load).transpose()?;
+    let serving_with = tls.as_ref().map(|loaded| Arc::new(ArcSwap::new(loaded.config.clone())));
+    let listeners = bind(&config.server, &metrics, serving_with.as_ref()).await?;
 
     let destinations = destinations(&config).map_err(|e| start(&e))?;
     let names: Vec<&'static str> = destinations.iter().map(Channel::name).collect();
@@ -89,17 +102,21 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     let server = Arc::new(server(&config, &origin, &names, &metrics, &phases));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
     let address = |role: &[Role]| {
-        let found = listeners.iter().find(|(_, r)| role.contains(r)).and_then(|(l, _)| l.local_addr().ok());
+        let found = listeners.iter().find(|l| role.contains(&l.role)).and_then(|l| l.socket.local_addr().ok());
         found.map(|a| a.to_string()).unwrap_or_default()
     };
     tracing::info!(
         ingest = address(&[Role::Ingest, Role::Both]),
         control = address(&[Role::Control, Role::Both]),
+        tls = tls.is_some(),
         configuration = %origin,
         "listening"
     );
-    for (listener, role) in listeners {
-        serving.push(tokio::spawn(serve(server.clone(), listener, role, stopped.clone())));
+    for listener in listeners {
+        serving.push(tokio::spawn(serve(server.clone(), listener, stopped.clone())));
+    }
+    if let (Some(files), Some(loaded), Some(serving_with)) = (config.server.tls.clone(), tls, serving_with) {
+        tokio::spawn(reload(files, loaded, serving_with, metrics.clone()));
     }
 
     tokio::pin!(stop);
@@ -176,18 +193,85 @@ fn seconds_ms(seconds: u64) -> i64 {
     i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
 }
 
-async fn bind(settings: &config::Server) -> Result<Vec<(TcpListener, Role)>, Failure> {
-    let listen =
-        async |key, address| TcpListener::bind(address).await.map_err(|source| Failure::Bind { key, address, source });
-    let ingest = listen("server.listen", settings.listen).await?;
-    Ok(match settings.control_listen {
-        Some(address) => {
-            vec![(ingest, Role::Ingest), (listen("server.control_listen", address).await?, Role::Control)]
+async fn bind(
+    settings: &config::Server,
+    metrics: &Metrics,
+    tls: Option<&Arc<ArcSwap<ServerConfig>>>,
+) -> Result<Vec<Listener>, Failure> {
+    let listen = async |key, address, role, tls: Option<&Arc<_>>, most| {
+        let socket = TcpListener::bind(address).await.map_err(|source| Failure::Bind { key, address, source })?;
+        let connections = Connections::new(most, metrics.clone());
+        Ok::<_, Failure>(Listener { socket, role, tls: tls.cloned(), connections })
+    };
+    let most = open_files(settings.max_connections);
+    // Control is for people on this machine unless somebody has said otherwise.
+    let alone = settings.control_listen.is_none() && settings.listen.ip().is_loopback();
+    let role = if alone { Role::Both } else { Role::Ingest };
+    let mut listeners = vec![listen("server.listen", settings.listen, role, tls, most).await?];
+    if let Some(address) = settings.control_listen {
+        // What stays on this machine needs no certificate.
+        let tls = tls.filter(|_| !address.ip().to_canonical().is_loopback());
+        listeners.push(listen("server.control_listen", address, Role::Control, tls, CONTROL_CONNECTIONS).await?);
+    }
+    Ok(listeners)
+}
+
+/// Raises the limit on open files as far as we may; how many of `wanted` connections it leaves room for.
+fn open_files(wanted: usize) -> usize {
+    let others = OTHER_FILES + CONTROL_CONNECTIONS;
+    let limit = match rlimit::increase_nofile_limit((wanted + others) as u64) {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            tracing::warn!(%error, "the limit on open files cannot be looked at");
+            return wanted;
         }
-        // Control is for people on this machine unless somebody has said otherwise.
-        None if settings.listen.ip().is_loopback() => vec![(ingest, Role::Both)],
-        None => vec![(ingest, Role::Ingest)],
-    })
+    };
+    // Half of very few: something must be left for senders, whatever else is open.
+    let room = limit.saturating_sub(others).max(limit / 2);
+    if room < wanted {
+        tracing::warn!(
+            max_connections = wanted,
+            in_force = room,
+            limit,
+            "the limit on open files leaves room for fewer connections (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    room.min(wanted)
+}
+
+/// Serves new connections with what the files hold since they changed. No good ones change nothing.
+async fn reload(
+    files: tls::Files,
+    mut inforce: tls::Loaded,
+    serving_with: Arc<ArcSwap<ServerConfig>>,
+    metrics: Metrics,
+) {
+    let mut told: Option<String> = None;
+    let mut looks = tokio::time::interval(TLS_LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        looks.tick().await;
+        let reading = files.clone();
+        let Ok(loaded) = tokio::task::spawn_blocking(move || tls::load(&reading)).await else { continue };
+        match loaded {
+            Ok(loaded) if loaded.same_as(&inforce) => told = None,
+            Ok(loaded) => {
+                serving_with.store(loaded.config.clone());
+                (inforce, told) = (loaded, None);
+                metrics.tls_reloads.with_label_values(&["loaded"]).inc();
+                tracing::info!("the files of [server.tls] have changed; new connections are served with them");
+            }
+            Err(wrong) => {
+                let wrong = wrong.to_string();
+                // Once for each fault, not every five seconds.
+                if told.as_ref() != Some(&wrong) {
+                    metrics.tls_reloads.with_label_values(&["refused"]).inc();
+                    tracing::error!("server.tls.{wrong}; connections are served with what was there before");
+                    told = Some(wrong);
+                }
+            }
+        }
+    }
 }
 
 fn server(
@@ -204,18 +288,33 @@ fn server(
         max_encoded_bytes: config.server.max_encoded_bytes,
         max_decoded_bytes: config.server.max_decoded_bytes,
         max_requests: config.server.max_requests,
+        max_bytes_in_flight: config.server.max_bytes_in_flight,
+        min_body_rate: config.server.min_body_rate,
+        trusted_proxies: config.server.trusted_proxies.clone(),
         admission_wait: Duration::from_secs(config.server.admission_wait_seconds),
         request_time: Duration::from_secs(config.server.request_seconds),
         tag_header: config.ingest.tag_header.to_ascii_lowercase(),
     };
-    let tokens = config.server.tokens.iter().map(|t| Token { name: t.name.clone(), secret: t.secret.clone() });
+    let grace_ms = seconds_ms(config.server.retired_grace_seconds);
+    let started_ms = now_ms();
+    let tokens = config.server.tokens.iter().map(|t| Token {
+        name: t.name.clone(),
+        secret: t.secret.clone(),
+        retired_until: t.retired.map(|retired| {
+            let since = match retired {
+                Retired::AtStart => started_ms,
+                Retired::At(ms) => ms,
+            };
+            since.saturating_add(grace_ms)
+        }),
+    });
     Server {
         ingest: Ingest::new(settings, phases.clone(), metrics.clone(), now_ms),
         control: Control {
             phase: phases.clone(),
             metrics: metrics.clone(),
             clock: now_ms,
-            started_ms: now_ms(),
+            started_ms,
             about: About {
                 configuration: origin.to_string(),
                 store: config.store.path.display().to_string(),
@@ -223,11 +322,20 @@ fn server(
                 destinations: names.to_vec(),
             },
         },
-        gate: Gate { tokens: tokens.collect(), control_token: config.server.control_token.clone() },
+        gate: Gate {
+            tokens: tokens.collect(),
+            certificates: config.server.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+            // Only what is a header's name comes through the configuration.
+            header: config.server.auth_header.parse::<HeaderName>().unwrap_or(AUTHORIZATION),
+            clock: now_ms,
+            control_token: config.server.control_token.clone(),
+        },
         phase: phases.clone(),
         metrics: metrics.clone(),
-        connections: Arc::new(Semaphore::new(config.server.max_connections)),
-        control_connections: Arc::new(Semaphore::new(CONTROL_CONNECTIONS)),
+        deadlines: Deadlines {
+            head: Duration::from_secs(config.server.header_seconds),
+            idle: Duration::from_secs(config.server.idle_seconds),
+        },
         linger_bytes: config.server.max_encoded_bytes,
     }
 }

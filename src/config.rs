@@ -13,11 +13,14 @@ mod reader;
 mod sections;
 mod source;
 mod text;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use ipnet::IpNet;
 
 use crate::fault::Faults;
 use crate::notify::slack::SlackTarget;
@@ -55,10 +58,22 @@ pub struct Server {
     pub control_token: Option<Secret>,
     /// Who may send; empty: anyone who can connect. Names and secrets are unique.
     pub tokens: Vec<Token>,
+    /// As written.
+    pub auth_header: String,
+    pub retired_grace_seconds: u64,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `None`: plain HTTP.
+    pub tls: Option<tls::Files>,
     pub max_connections: usize,
-    /// Ingest requests that are read at once; further ones wait unread.
+    /// Longer ingest bodies that are read at once; further ones wait unread.
     pub max_requests: usize,
+    pub max_bytes_in_flight: u64,
     pub admission_wait_seconds: u64,
+    pub header_seconds: u64,
+    pub idle_seconds: u64,
+    /// Bytes a second.
+    pub min_body_rate: u64,
     pub request_seconds: u64,
     pub max_encoded_bytes: u64,
     /// Never below `max_encoded_bytes`.
@@ -71,6 +86,17 @@ pub struct Server {
 pub struct Token {
     pub name: String,
     pub secret: Secret,
+    /// `None`: in use.
+    pub retired: Option<Retired>,
+}
+
+/// Since when a token is no longer to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retired {
+    /// Since the program started.
+    AtStart,
+    /// Unix milliseconds.
+    At(i64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! remain. Nothing counts before the body has ended and the ledger has made it durable; a body that ends
 //! early counts nothing, and its sender brings it again whole.
 
+pub mod admission;
 pub mod decode;
 pub mod lines;
 pub mod msgpack;
@@ -14,17 +15,21 @@ pub mod stage;
 pub mod values;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HeaderMap, VIA};
+use hyper::http::request::Parts;
 use hyper::{Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use ipnet::IpNet;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
+use admission::{Admission, Room, Weight};
 use decode::{Decoder, Encoding};
 use reply::{Answer, Counts};
 use split::Split;
@@ -38,14 +43,22 @@ pub struct Settings {
     pub lateness_ms: i64,
     pub max_encoded_bytes: u64,
     pub max_decoded_bytes: u64,
-    /// Requests read at once; more wait unread, up to `admission_wait`.
+    /// Longer bodies read at once, and what they have announced; more wait unread, up to `admission_wait`.
     pub max_requests: usize,
+    pub max_bytes_in_flight: u64,
     pub admission_wait: Duration,
+    /// Bytes a second that a body must bring, over any [`RATE_SPAN`].
+    pub min_body_rate: u64,
     /// From head to answer.
     pub request_time: Duration,
     /// Header that carries the Fluent Bit tag (`header_tag`), lower case.
     pub tag_header: String,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
+
+/// Long enough for a network to stumble, short enough that a drip does not hold its connection for long.
+const RATE_SPAN: Duration = Duration::from_secs(10);
 
 /// Where the receiver is in its life.
 #[derive(Clone)]
@@ -62,6 +75,8 @@ pub enum Phase {
 /// One connection: which answers on it are not known to be heard yet.
 pub struct Peer {
     pub ip: IpAddr,
+    /// The name of the client certificate that the connection was made with.
+    pub certificate: Option<String>,
     /// The last delivery of each sender that an answer on this connection acknowledged (one Fluent Bit sends
     /// the chunks of all its tags over one connection). A plain lock: held for a look.
     acknowledged: Mutex<Vec<DeliveryKey>>,
@@ -74,15 +89,15 @@ const SENDERS_MAX: usize = 64;
 pub struct Ingest {
     settings: Settings,
     phase: watch::Receiver<Phase>,
-    admission: Arc<Semaphore>,
+    admission: Admission,
     metrics: Metrics,
     /// Unix milliseconds.
     clock: fn() -> i64,
 }
 
 impl Peer {
-    pub fn new(ip: IpAddr) -> Peer {
-        Peer { ip, acknowledged: Mutex::default() }
+    pub fn new(ip: IpAddr, certificate: Option<String>) -> Peer {
+        Peer { ip, certificate, acknowledged: Mutex::default() }
     }
 
     /// Its answer goes out now.
@@ -104,7 +119,7 @@ impl Peer {
 
 impl Ingest {
     pub fn new(settings: Settings, phase: watch::Receiver<Phase>, metrics: Metrics, clock: fn() -> i64) -> Ingest {
-        let admission = Arc::new(Semaphore::new(settings.max_requests));
+        let admission = Admission::new(settings.max_requests, settings.max_bytes_in_flight, settings.admission_wait);
         Ingest { settings, phase, admission, metrics, clock }
     }
 
@@ -116,53 +131,51 @@ impl Ingest {
     {
         let begun = Instant::now();
         let person = reply::wants_json(request.headers());
-        let answer = match tokio::time::timeout(self.settings.request_time, self.answer(peer, token, request)).await {
+        let deadline = begun + self.settings.request_time;
+        let (head, mut body) = request.into_parts();
+        let answer = match tokio::time::timeout_at(deadline, self.answer(peer, token, &head, &mut body)).await {
             Ok(answer) => answer,
             Err(_) => Answer::TooSlow,
         };
+        // Answered early, a sender that still writes would see a reset in place of the answer, and try again
+        // for ever. What it costs is bandwidth, and ends when the request's time does.
+        if matches!(answer, Answer::TooLarge { .. } | Answer::UnknownEncoding(_)) {
+            tokio::time::timeout_at(deadline, drain(&mut body, u64::MAX)).await.unwrap_or_default();
+        }
         self.metrics.ingest_seconds.observe(begun.elapsed().as_secs_f64());
         self.metrics.batches.with_label_values(&[answer.label()]).inc();
         reply::response(&answer, person, &self.metrics)
     }
 
-    async fn answer<B>(&self, peer: &Peer, token: &str, request: Request<B>) -> Answer
+    async fn answer<B>(&self, peer: &Peer, token: &str, head: &Parts, body: &mut B) -> Answer
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let (head, mut body) = request.into_parts();
         let encoding = match Encoding::of(&head.headers) {
             Ok(encoding) => encoding,
-            Err(name) => {
-                self.drain(&mut body).await;
-                return Answer::UnknownEncoding(name);
-            }
+            Err(name) => return Answer::UnknownEncoding(name),
         };
         let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|bytes| bytes > self.settings.max_encoded_bytes) {
-            self.drain(&mut body).await;
             return Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" };
         }
-        // Unread until there is room: the sender's socket holds the bytes, not our memory.
-        let wait = tokio::time::Instant::now() + self.settings.admission_wait;
-        let (ledger, seed) = match self.ready(wait).await {
+        let (ledger, seed) = match self.ready(self.admission.deadline()).await {
             Ok(ready) => ready,
             Err(answer) => return answer,
         };
-        let Ok(Ok(permit)) = tokio::time::timeout_at(wait, self.admission.clone().acquire_owned()).await else {
-            return Answer::Overloaded;
-        };
         self.metrics.ingest_in_flight.inc();
         let in_flight = InFlight(&self.metrics);
-        let sender = Sender::of(peer, token, &head.headers, &self.settings.tag_header);
+        let sender = Sender::of(peer, token, &head.headers, &self.settings);
         // A later request on the connection that carried an answer shows that it was heard.
         if sender.connection_is_its_own
             && let Some(heard) = peer.heard(sender.id)
         {
             ledger.confirm(heard);
         }
-        let answer = match self.read(&ledger, seed, &sender, encoding, &mut body).await {
-            Ok((batch, delivery)) => commit(ledger, batch, delivery, self.metrics.clone(), permit).await,
+        let weight = Weight::of(announced, encoding);
+        let answer = match self.read(&ledger, seed, &sender, encoding, weight, body).await {
+            Ok((batch, delivery, room)) => commit(ledger, batch, delivery, self.metrics.clone(), room).await,
             Err(answer) => answer,
         };
         if let Answer::Counted { delivery: Some(delivery), .. } = &answer {
@@ -172,7 +185,7 @@ impl Ingest {
         answer
     }
 
-    async fn ready(&self, deadline: tokio::time::Instant) -> Result<(Ledger, u64), Answer> {
+    async fn ready(&self, deadline: Instant) -> Result<(Ledger, u64), Answer> {
         let mut phase = self.phase.clone();
         loop {
             match &*phase.borrow_and_update() {
@@ -194,8 +207,9 @@ impl Ingest {
         seed: u64,
         sender: &Sender<'_>,
         encoding: Encoding,
+        weight: Weight,
         body: &mut B,
-    ) -> Result<(Batch, Option<DeliveryKey>), Answer>
+    ) -> Result<(Batch, Option<DeliveryKey>, Room), Answer>
     where
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -215,18 +229,30 @@ impl Ingest {
         let (mut encoded, mut decoded) = (0u64, 0u64);
         // `sound`: what was decoded could be cut into records. `broken`: it could not be decoded further.
         let (mut sound, mut broken) = (true, false);
-        while let Some(frame) = body.frame().await {
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(error) => {
+        let mut room = None;
+        let mut rate = Rate::new(self.settings.min_body_rate);
+        loop {
+            let frame = match tokio::time::timeout_at(rate.deadline(), body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => break,
+                Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "body ended early: nothing of it counts");
                     return Err(Answer::Aborted);
                 }
+                Err(_) => return Err(Answer::Dripped),
             };
             let Ok(data) = frame.into_data() else { continue };
             encoded += data.len() as u64;
+            if room.is_none() && weight.asks_at(encoded) {
+                // Unread until there is room: the sender's socket holds the bytes, not our memory.
+                let Some(held) = self.admission.enter(weight, self.admission.deadline()).await else {
+                    return Err(Answer::Overloaded);
+                };
+                room = Some(held);
+                rate.restart();
+            }
+            rate.came(data.len());
             if encoded > self.settings.max_encoded_bytes {
-                self.drain(body).await;
                 return Err(Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" });
             }
             if broken {
@@ -241,7 +267,6 @@ impl Ingest {
             match fed {
                 Ok(true) => {}
                 Ok(false) => {
-                    self.drain(body).await;
                     return Err(Answer::TooLarge { limit: self.settings.max_decoded_bytes, what: "decoded" });
                 }
                 Err(error) => {
@@ -267,16 +292,41 @@ impl Ingest {
         }
         self.metrics.bytes.inc_by(decoded);
         let delivery = sender.may_repeat.then(|| DeliveryKey { digest: digest.digest128(), sender: sender.id });
-        reading.end().map(|batch| (batch, delivery)).ok_or(Answer::Aborted)
+        let room = match room {
+            Some(room) => room,
+            None => self.admission.enter_small(self.admission.deadline()).await.ok_or(Answer::Overloaded)?,
+        };
+        reading.end().map(|batch| (batch, delivery, room)).ok_or(Answer::Aborted)
+    }
+}
+
+/// Whether a body brings enough bytes. Between two looks there is a span in which it must.
+struct Rate {
+    /// Bytes that are enough for one span.
+    enough: u64,
+    came: u64,
+    since: Instant,
+}
+
+impl Rate {
+    fn new(bytes_a_second: u64) -> Rate {
+        Rate { enough: bytes_a_second.saturating_mul(RATE_SPAN.as_secs()), came: 0, since: Instant::now() }
     }
 
-    /// Reads a refused body to its end: answered early, a sender that still writes sees a reset in place
-    /// of the answer, and tries again for ever.
-    async fn drain<B>(&self, body: &mut B)
-    where
-        B: hyper::body::Body<Data = Bytes> + Unpin,
-    {
-        drain(body, self.settings.max_decoded_bytes).await;
+    fn deadline(&self) -> Instant {
+        self.since + RATE_SPAN
+    }
+
+    fn came(&mut self, bytes: usize) {
+        self.came = self.came.saturating_add(bytes as u64);
+        if self.came >= self.enough {
+            self.restart();
+        }
+    }
+
+    /// From now on: a span that we kept it waiting in does not count.
+    fn restart(&mut self) {
+        (self.came, self.since) = (0, Instant::now());
     }
 }
 
@@ -284,11 +334,12 @@ impl Ingest {
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Reads on, for a while, after the answer has gone out: closed with bytes unread, the connection is reset and
-/// the answer lost. For answers that must not wait for the body.
-pub fn linger(mut body: hyper::body::Incoming, most: u64) {
+/// the answer lost. For answers that must not wait for the body. `busy` is held until it is over.
+pub fn linger<H: Send + 'static>(mut body: hyper::body::Incoming, most: u64, busy: H) {
     tokio::spawn(async move {
         // Whether it ends by itself or by the clock, the connection is closed after it.
         tokio::time::timeout(LINGER, drain(&mut body, most)).await.unwrap_or_default();
+        drop(busy);
     });
 }
 
@@ -308,16 +359,10 @@ where
 
 /// Hands a batch over and publishes what became of its lines: in a task of its own, so that neither a client
 /// that hangs up nor a deadline can come between the two.
-async fn commit(
-    ledger: Ledger,
-    batch: Batch,
-    delivery: Option<DeliveryKey>,
-    metrics: Metrics,
-    permit: OwnedSemaphorePermit,
-) -> Answer {
+async fn commit(ledger: Ledger, batch: Batch, delivery: Option<DeliveryKey>, metrics: Metrics, room: Room) -> Answer {
     let committing = tokio::spawn(async move {
         // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
-        let _permit = permit;
+        let _room = room;
         let (staged, tally, services) = batch.finish(delivery);
         let has_effect = !staged.groups.is_empty();
         let committed = match ledger.commit(staged).await {
@@ -377,17 +422,37 @@ struct Sender<'h> {
 }
 
 impl<'h> Sender<'h> {
-    fn of(peer: &Peer, token: &str, headers: &'h HeaderMap, tag_header: &str) -> Sender<'h> {
-        let tag = headers.get(tag_header).map(hyper::header::HeaderValue::as_bytes);
+    fn of(peer: &Peer, token: &str, headers: &'h HeaderMap, settings: &Settings) -> Sender<'h> {
+        let tag = headers.get(&settings.tag_header).map(hyper::header::HeaderValue::as_bytes);
+        let ip = client(peer.ip, headers, &settings.trusted_proxies);
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        for part in [token.as_bytes(), tag.unwrap_or_default(), peer.ip.to_string().as_bytes()] {
+        for part in [token.as_bytes(), tag.unwrap_or_default(), ip.to_string().as_bytes()] {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part);
         }
         let pooled =
-            headers.contains_key("x-forwarded-for") || headers.contains_key(FORWARDED) || headers.contains_key(VIA);
+            headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED) || headers.contains_key(VIA);
         Sender { id: hash.digest(), tag, may_repeat: !headers.contains_key(ACCEPT), connection_is_its_own: !pooled }
     }
+}
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The address that a request came from: the last that a trusted proxy speaks of and that is none itself.
+/// What anyone else writes there is his own invention.
+fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let trusts = |ip: &IpAddr| trusted.iter().any(|range| range.contains(&ip.to_canonical()));
+    let mut client = peer;
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    let hops = lines.flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
+    for hop in hops {
+        if !trusts(&client) {
+            break;
+        }
+        let Some(ip) = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse().ok()) else { break };
+        client = ip;
+    }
+    client
 }
 
 impl Encoding {

@@ -12,7 +12,7 @@
 //! 7. [`notify`] delivers it.
 //!
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
-//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`failpoint`].
+//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`ping`], [`failpoint`].
 
 pub mod app;
 pub mod config;
@@ -30,6 +30,8 @@ pub mod notify;
 pub mod failpoint;
 pub mod fault;
 pub mod metrics;
+pub mod ping;
 pub mod redact;
 pub mod secret;
 pub mod store;
+pub mod tls;

@@ -1,16 +1,16 @@
 //! The program: arguments, logging, exit code. What it does is in the library.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use emberwatch::app::{self, Failure};
 use emberwatch::config::{self, Config, LogFormat, Origin, Sources};
 use emberwatch::fault::Faults;
+use emberwatch::ping;
 
 /// Exit codes, after sysexits(3). What was found in the logs never changes them.
 const EXIT_FAILED: u8 = 1;
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
             say(&mut std::io::stdout(), &format!("configuration is sound ({origin})"));
             ExitCode::SUCCESS
         }
-        Command::Ping { address } => ping(address.unwrap_or(config.server.listen)),
+        Command::Ping { address } => ping(address, &config.server),
     }
 }
 
@@ -92,7 +92,7 @@ fn serve(config: Config, origin: Origin) -> ExitCode {
         Err(failure) => {
             tracing::error!("{failure}");
             ExitCode::from(match failure {
-                Failure::Failpoint(_) => EXIT_CONFIG,
+                Failure::Failpoint(_) | Failure::Tls(_) => EXIT_CONFIG,
                 Failure::Bind { .. } | Failure::Store(_) => EXIT_UNAVAILABLE,
                 Failure::Start(_) | Failure::Writer | Failure::Delivery => EXIT_SOFTWARE,
             })
@@ -131,36 +131,17 @@ fn refuse(faults: &Faults) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
-fn ping(address: SocketAddr) -> ExitCode {
-    match ready(address) {
+fn ping(address: Option<SocketAddr>, server: &config::Server) -> ExitCode {
+    let address = address.unwrap_or(server.listen);
+    // A control listener on loopback speaks plain HTTP whatever senders do.
+    let tls = server.tls.is_some() && server.control_listen.is_none_or(|control| control != address);
+    match ping::ready(address, tls) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&mut std::io::stderr(), &format!("{address} is not ready: {error}"));
             ExitCode::from(EXIT_FAILED)
         }
     }
-}
-
-fn ready(mut address: SocketAddr) -> std::io::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(3);
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() {
-            std::net::Ipv4Addr::LOCALHOST.into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(1024).read_to_end(&mut answer)?;
-    if answer.starts_with(b"HTTP/1.1 200 ") {
-        return Ok(());
-    }
-    let line = answer.split(|b| *b == b'\r').next().unwrap_or_default();
-    Err(std::io::Error::other(format!("it answered {:?}", String::from_utf8_lossy(line))))
 }
 
 /// A closed pipe is nobody's fault.

@@ -27,13 +27,39 @@ pub const LISTEN: &str = "127.0.0.1:8080";
 /// The default is what the machine has; more threads than 256 only fight over locks.
 pub const WORKERS_MAX: u64 = 256;
 
-/// A Fluent Bit opens as many connections as it has chunks to flush; this holds some hundred senders'
-/// bursts, at a few KB each while idle, and stays below common limits on open files.
-pub const MAX_CONNECTIONS: Whole = whole(4096, 1, 100_000);
+/// A Fluent Bit opens as many connections as it has chunks to flush; this holds a thousand senders'
+/// bursts, at some 16 KB each while idle. Lowered at the start to what the limit on open files leaves.
+pub const MAX_CONNECTIONS: Whole = whole(16_384, 1, 100_000);
 
-/// Requests read at once. Each may stage a batch, so this times the size of a staged batch is the
+/// Longer bodies read at once. Each may stage a batch, so this times the size of a staged batch is the
 /// largest part of the memory formula.
 pub const MAX_REQUESTS: Whole = whole(256, 1, 10_000);
+
+/// Announced bytes of the bodies read at once: more than a hundred usual ones of 2.2 MB.
+pub const MAX_BYTES_IN_FLIGHT: Whole = whole(256 * MIB, MIB, 64 * GIB);
+
+/// A request's head comes in one write from whoever is honest.
+pub const HEADER_SECONDS: Whole = whole(10, 1, 60);
+
+/// Above Fluent Bit's 30 s keepalive, so that it is the client who closes an idle connection: closed by us
+/// at the wrong moment it costs the client one of its retries.
+pub const IDLE_SECONDS: Whole = whole(90, 31, 3_600);
+
+/// Bytes a second, over any ten: far below any network that logs are shipped over, far above a drip.
+pub const MIN_BODY_RATE: Whole = whole(1_024, 1, MIB);
+
+/// A day: long enough to notice a sender that was forgotten in a rotation, and to mend it, before its
+/// chunks are refused for good.
+pub const RETIRED_GRACE_SECONDS: Whole = whole(86_400, 0, 30 * 86_400);
+
+/// Where a Bearer secret is looked for; an ECS task definition can set one header.
+pub const AUTH_HEADER: &str = "Authorization";
+
+/// Ranges of addresses; each is tried for each hop that a request names.
+pub const TRUSTED_PROXIES_MAX: usize = 100;
+
+/// A chain of certificates, with room for a bundle of authorities.
+pub const PEM_MAX_BYTES: u64 = MIB;
 
 /// Long enough for a burst at the flush tick to pass without costing a retry, short enough that the
 /// answer still comes within the 30 s in which every request is answered.

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::Retired;
 use super::defaults::Whole;
 use super::text::Hint;
 use crate::fault::{Fault, closest, item, join, quoted};
@@ -64,6 +65,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn push(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// What relative paths are relative to.
+    pub(super) fn cwd(&self) -> &'a Path {
+        self.cwd
     }
 
     pub(super) fn root<'r>(&'r mut self, table: &'a Table) -> Section<'r, 'a> {
@@ -223,6 +229,64 @@ impl<'a> Section<'_, 'a> {
                 Setting::Faulty
             }
         }
+    }
+
+    /// A list of texts; in the environment they are separated by commas. Faulty ones are left out.
+    pub(super) fn texts<T>(
+        &mut self,
+        name: &str,
+        max: usize,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, Hint>,
+    ) -> Vec<T> {
+        let key = self.key(name);
+        let texts: Vec<(String, Option<String>)> = match self.ask(name) {
+            None => return Vec::new(),
+            Some(Found::InEnv { text, .. }) => {
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                parts.map(|part| (key.clone(), Some(part.to_owned()))).collect()
+            }
+            Some(Found::InFile(Value::Array(items))) => {
+                let text = |value: &Value| value.as_str().map(str::to_owned);
+                items.iter().enumerate().map(|(at, value)| (item(&key, at), text(value))).collect()
+            }
+            Some(found) => {
+                let fault = found.fault(key, format_args!("a list, each {expected}"));
+                self.reader.push(fault);
+                return Vec::new();
+            }
+        };
+        if texts.len() > max {
+            self.reader.push(Fault::wrong(key, format_args!("a list of at most {max}"), texts.len()));
+            return Vec::new();
+        }
+        let mut good = Vec::new();
+        for (key, text) in texts {
+            match text.as_deref().map(&parse) {
+                Some(Ok(value)) => good.push(value),
+                Some(Err(_)) => {
+                    self.reader.push(Fault::wrong(key, expected, quoted(text.as_deref().unwrap_or_default())));
+                }
+                None => self.reader.push(Fault::new(key, format!("must be {expected}"))),
+            }
+        }
+        good
+    }
+
+    /// A time since when something holds: a date, or `true` for as long as the program runs.
+    pub(super) fn moment(&mut self, name: &str) -> Option<Retired> {
+        let found = self.ask(name)?;
+        let written = match &found {
+            Found::InFile(Value::Boolean(flag)) => return flag.then_some(Retired::AtStart),
+            Found::InFile(Value::Datetime(date)) => date.to_string(),
+            found => found.text().unwrap_or_default().to_owned(),
+        };
+        let moment = super::text::moment(&written);
+        if moment.is_none() {
+            let fault = found.fault(self.key(name), "true, or a date such as 2026-01-31 or 2026-01-31T12:00:00Z");
+            self.reader.push(fault);
+        }
+        moment.map(Retired::At)
     }
 
     /// One of a short list of words.

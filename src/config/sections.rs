@@ -40,10 +40,8 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
 }
 
 fn ingest(mut section: Section<'_, '_>) -> Ingest {
-    let tag_header = section.text("tag_header", "the name of a header, as header_tag of the output gives it", |text| {
-        let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if (1..=100).contains(&text.len()) && text.bytes().all(is_name) { Ok(text.to_owned()) } else { Err(None) }
-    });
+    let expected = "the name of a header, as header_tag of the output gives it";
+    let tag_header = section.text("tag_header", expected, text::header_name);
     let ingest = Ingest {
         tag_header: tag_header.good().unwrap_or_else(|| d::TAG_HEADER.into()),
         max_line_bytes: section.count("max_line_bytes", d::MAX_LINE_BYTES),
@@ -60,8 +58,7 @@ fn time(mut section: Section<'_, '_>) -> Time {
 }
 
 fn store(mut section: Section<'_, '_>) -> Store {
-    let path = section
-        .text("path", "the path of a file", |text| if text.is_empty() { Err(None) } else { Ok(PathBuf::from(text)) });
+    let path = section.text("path", "the path of a file", text::path);
     let store = Store {
         path: path.good().unwrap_or_else(|| d::STORE_PATH.into()),
         lock_wait_seconds: section.whole("lock_wait_seconds", d::LOCK_WAIT_SECONDS),

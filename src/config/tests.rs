@@ -68,9 +68,13 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(server.listen.to_string(), defaults::LISTEN);
     assert!(server.control_listen.is_none() && server.control_token.is_none() && server.tokens.is_empty());
     assert!((1..=256).contains(&server.workers));
-    assert_eq!((server.max_connections, server.max_requests), (4096, 256));
+    assert_eq!((server.max_connections, server.max_requests), (16_384, 256));
     assert_eq!((server.admission_wait_seconds, server.request_seconds, server.drain_seconds), (15, 30, 10));
     assert_eq!((server.max_encoded_bytes, server.max_decoded_bytes), (64 << 20, 256 << 20));
+    assert_eq!((server.max_bytes_in_flight, server.min_body_rate), (256 << 20, 1024));
+    assert_eq!((server.header_seconds, server.idle_seconds), (10, 90));
+    assert_eq!((server.auth_header.as_str(), server.retired_grace_seconds), ("Authorization", 86_400));
+    assert!(server.trusted_proxies.is_empty() && server.tls.is_none());
     assert_eq!(
         config.ingest,
         Ingest { max_line_bytes: 1 << 20, max_groups_per_batch: 10_000, tag_header: "X-Tag".into() }

@@ -4,6 +4,7 @@
 //! webhook is a secret, and the caller knows whether it may be shown.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// What could be said beyond "must be …, got …"; `None` if nothing obvious can.
 pub(super) type Hint = Option<String>;
@@ -30,6 +31,26 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Hint> {
         "*" => Some(format!("did you mean \"0.0.0.0:{port}\"?")),
         _ => Some("host names are not resolved, give the IP address".to_owned()),
     })
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, Hint> {
+    if text.is_empty() { Err(None) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A date (its midnight) or a time with its offset, UTC where none is given, as Unix milliseconds.
+pub(super) fn moment(text: &str) -> Option<i64> {
+    let instant = text.parse::<jiff::Timestamp>().ok();
+    let civil = || {
+        let date = text.parse::<jiff::civil::DateTime>().ok();
+        let date = date.or_else(|| Some(text.parse::<jiff::civil::Date>().ok()?.at(0, 0, 0, 0)))?;
+        jiff::tz::Offset::UTC.to_timestamp(date).ok()
+    };
+    instant.or_else(civil).map(jiff::Timestamp::as_millisecond)
+}
+
+pub(super) fn header_name(text: &str) -> Result<String, Hint> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if (1..=100).contains(&text.len()) && text.bytes().all(is_name) { Ok(text.to_owned()) } else { Err(None) }
 }
 
 /// Whether only this host can reach it. An IPv4 loopback in IPv6 clothes is one too.
@@ -110,6 +131,20 @@ mod tests {
             assert_eq!(listen(text), Err(hint.map(str::to_owned)), "{text}");
         }
         assert!(listen("[::]:0").is_ok());
+    }
+
+    #[test]
+    fn a_moment_is_a_date_or_a_time_in_utc_unless_it_says_otherwise() {
+        for (text, ms) in [
+            ("1970-01-02", Some(86_400_000)),
+            ("1970-01-01T00:00:01Z", Some(1_000)),
+            ("1970-01-01T01:00:01+01:00", Some(1_000)),
+            ("1970-01-01 00:00:01", Some(1_000)),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(moment(text), ms, "{text}");
+        }
     }
 
     #[test]

@@ -30,7 +30,11 @@ pub enum Answer {
     Draining,
     Overloaded,
     TooSlow,
+    /// Fewer bytes than `server.min_body_rate`.
+    Dripped,
     Unavailable,
+    /// Its token was retired a short while ago.
+    Retired,
     TooLarge {
         limit: u64,
         what: &'static str,
@@ -55,7 +59,9 @@ impl Answer {
             | Answer::Draining
             | Answer::Overloaded
             | Answer::TooSlow
-            | Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Answer::Dripped
+            | Answer::Unavailable
+            | Answer::Retired => StatusCode::SERVICE_UNAVAILABLE,
             Answer::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Answer::UnknownEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Answer::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -72,7 +78,9 @@ impl Answer {
             Answer::Draining => "draining",
             Answer::Overloaded => "overloaded",
             Answer::TooSlow => "too_slow",
+            Answer::Dripped => "dripped",
             Answer::Unavailable => "unavailable",
+            Answer::Retired => "retired_token",
             Answer::TooLarge { .. } => "too_large",
             Answer::UnknownEncoding(_) => "unknown_encoding",
             Answer::Unauthorized => "unauthorized",
@@ -86,9 +94,13 @@ impl Answer {
             Answer::Aborted => "the body ended early; nothing of it counts: send it again".into(),
             Answer::Starting => "starting: the store is not open yet; send it again".into(),
             Answer::Draining => "stopping; send it again".into(),
-            Answer::Overloaded => "too many requests are being read (server.max_requests); send it again".into(),
+            Answer::Overloaded => {
+                "too much is being read (server.max_requests, max_bytes_in_flight); send it again".into()
+            }
             Answer::TooSlow => "the request took longer than server.request_seconds; send it again".into(),
+            Answer::Dripped => "the body came too slowly (server.min_body_rate); send it again".into(),
             Answer::Unavailable => "the store cannot commit; send it again".into(),
+            Answer::Retired => "the token is retired: configure its successor; until then send it again".into(),
             Answer::TooLarge { limit, what } => {
                 format!("the {what} body is larger than {limit} bytes (server.max_{what}_bytes)")
             }
@@ -131,7 +143,17 @@ pub fn response(answer: &Answer, person: bool, metrics: &Metrics) -> Response<Fu
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     // What is left of the body, and what may follow on this connection, is not worth reading.
-    if matches!(answer, Answer::Unauthorized | Answer::Aborted | Answer::TooSlow | Answer::Draining) {
+    if matches!(
+        answer,
+        Answer::Unauthorized
+            | Answer::Retired
+            | Answer::Aborted
+            | Answer::TooSlow
+            | Answer::Dripped
+            | Answer::Overloaded
+            | Answer::Starting
+            | Answer::Draining
+    ) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if *answer == Answer::Unauthorized {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
 use super::respond;
@@ -17,28 +17,80 @@ use crate::secret::Secret;
 pub struct Token {
     pub name: String,
     pub secret: Secret,
+    /// Until when, in Unix milliseconds, who still uses it is told to come again; refused after. `None`: in use.
+    pub retired_until: Option<i64>,
+}
+
+/// What a sender has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof<'g> {
+    /// The name of its token or certificate; empty where none is asked for.
+    Token(&'g str),
+    /// A token that was retired a short while ago: a forgotten sender, which must not lose its lines for it.
+    Retired,
+    None,
 }
 
 pub struct Gate {
-    /// None: credentials are ignored.
+    /// None, and no certificates either: credentials are ignored.
     pub tokens: Vec<Token>,
+    /// Whether a client certificate proves a sender.
+    pub certificates: bool,
+    /// Where a bare or Bearer secret is looked for; Basic stands in `Authorization` always.
+    pub header: HeaderName,
+    /// Unix milliseconds.
+    pub clock: fn() -> i64,
     /// `None`: control is open, on loopback only, to requests that name a loopback host.
     pub control_token: Option<Secret>,
 }
 
 impl Gate {
-    /// The name of the token that a sender proves; empty when none is asked for; `None`: refused.
-    pub fn ingest(&self, headers: &HeaderMap) -> Option<&str> {
-        if self.tokens.is_empty() {
-            return Some("");
+    /// Who sends. `certificate`: the name of the one that the connection was made with.
+    pub fn ingest<'g>(&'g self, certificate: Option<&'g str>, headers: &HeaderMap) -> Proof<'g> {
+        if self.tokens.is_empty() && !self.certificates {
+            return Proof::Token("");
         }
-        let given = headers.get(AUTHORIZATION)?;
-        let (user, secret) = credentials(given)?;
+        if let Some(name) = certificate {
+            return Proof::Token(name);
+        }
+        // Fluent Bit sends two when both `http_User` and a `Header Authorization` are set.
+        let mut proof = Proof::None;
+        for given in headers.get_all(AUTHORIZATION).iter().take(CREDENTIALS_MAX) {
+            if let Some((user, secret)) = credentials(given) {
+                proof = better(proof, self.token(user.as_deref(), &secret));
+            }
+        }
+        if self.header != AUTHORIZATION {
+            for given in headers.get_all(&self.header).iter().take(CREDENTIALS_MAX) {
+                let secret = match credentials(given) {
+                    Some((None, secret)) => secret,
+                    _ => given.as_bytes().trim_ascii().to_vec(),
+                };
+                proof = better(proof, self.token(None, &secret));
+            }
+        }
+        proof
+    }
+
+    fn token(&self, user: Option<&[u8]>, secret: &[u8]) -> Proof<'_> {
         // Every token is compared, so that the time taken does not tell which one was near.
-        self.tokens.iter().fold(None, |proven, token| {
-            let named = user.as_ref().is_none_or(|user| *user == token.name.as_bytes());
-            if token.secret.same_as(&secret) & named { Some(token.name.as_str()) } else { proven }
-        })
+        let proven = self.tokens.iter().fold(None, |proven, token| {
+            let named = user.is_none_or(|user| user == token.name.as_bytes());
+            if token.secret.same_as(secret) & named { Some(token) } else { proven }
+        });
+        match proven {
+            None => Proof::None,
+            Some(Token { retired_until: None, name, .. }) => Proof::Token(name),
+            Some(Token { retired_until: Some(until), name, .. }) => {
+                let spared = (self.clock)() < *until;
+                tracing::warn!(
+                    token = name,
+                    "a sender uses a retired token: give it the new one{}",
+                    if spared { "; it is told to come again" } else { ", or it loses everything it sends" }
+                );
+                if spared { Proof::Retired } else { Proof::None }
+            }
+        }
     }
 
     /// Why a request may not see or change state; `None`: it may.
@@ -66,6 +118,18 @@ impl Gate {
                 Some(refusal)
             }
         }
+    }
+}
+
+/// One from `http_User`, one from a `Header` line, and room for a mistake or two.
+const CREDENTIALS_MAX: usize = 4;
+
+/// A token in use beats a retired one, which beats none.
+fn better<'g>(one: Proof<'g>, other: Proof<'g>) -> Proof<'g> {
+    match (one, other) {
+        (Proof::Token(name), _) | (_, Proof::Token(name)) => Proof::Token(name),
+        (Proof::Retired, _) | (_, Proof::Retired) => Proof::Retired,
+        (Proof::None, Proof::None) => Proof::None,
     }
 }
 
@@ -117,34 +181,85 @@ mod tests {
         headers(&format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{secret}"))))
     }
 
+    fn token(name: &str, secret: &str, retired_until: Option<i64>) -> Token {
+        Token { name: name.into(), secret: Secret::new(secret.to_owned()), retired_until }
+    }
+
+    fn gate(tokens: Vec<Token>) -> Gate {
+        Gate { tokens, certificates: false, header: AUTHORIZATION, clock: || 1_000, control_token: None }
+    }
+
     #[test]
     fn a_sender_proves_one_of_several_tokens_by_basic_or_bearer() {
-        let token = |name: &str, secret: &str| Token { name: name.into(), secret: Secret::new(secret.to_owned()) };
-        let gate = Gate {
-            tokens: vec![token("web", "0123456789abcdef"), token("jobs", "fedcba9876543210")],
-            control_token: None,
-        };
-        assert_eq!(gate.ingest(&basic("web", "0123456789abcdef")), Some("web"));
-        assert_eq!(gate.ingest(&headers("Bearer fedcba9876543210")), Some("jobs"));
-        assert_eq!(gate.ingest(&headers("bearer  fedcba9876543210")), Some("jobs"));
+        let gate = gate(vec![token("web", "0123456789abcdef", None), token("jobs", "fedcba9876543210", None)]);
+        assert_eq!(gate.ingest(None, &basic("web", "0123456789abcdef")), Proof::Token("web"));
+        assert_eq!(gate.ingest(None, &headers("Bearer fedcba9876543210")), Proof::Token("jobs"));
+        assert_eq!(gate.ingest(None, &headers("bearer  fedcba9876543210")), Proof::Token("jobs"));
         for refused in [
             basic("web", "fedcba9876543210"),
             basic("web", ""),
             headers("Bearer x"),
             headers("Bearer"),
+            headers("fedcba9876543210"),
             headers("Digest x"),
             headers("Basic ???"),
+            HeaderMap::new(),
         ] {
-            assert_eq!(gate.ingest(&refused), None, "{refused:?}");
+            assert_eq!(gate.ingest(None, &refused), Proof::None, "{refused:?}");
         }
-        assert_eq!(gate.ingest(&HeaderMap::new()), None);
-        let open = Gate { tokens: vec![], control_token: None };
-        assert_eq!(open.ingest(&headers("Bearer whatever")), Some(""), "credentials are ignored where none are set");
+        let open = self::gate(vec![]);
+        let given = headers("Bearer whatever");
+        assert_eq!(open.ingest(None, &given), Proof::Token(""), "credentials are ignored where none are set");
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_header_of_its_own_bare_or_as_bearer() {
+        let header = HeaderName::from_static("x-api-key");
+        let gate = Gate { header: header.clone(), ..gate(vec![token("web", "0123456789abcdef", None)]) };
+        for value in ["0123456789abcdef", "Bearer 0123456789abcdef", " 0123456789abcdef "] {
+            let given = HeaderMap::from_iter([(header.clone(), value.parse().expect("a header"))]);
+            assert_eq!(gate.ingest(None, &given), Proof::Token("web"), "{value:?}");
+        }
+        let wrong = HeaderMap::from_iter([(header, "0123456789abcdeF".parse().expect("a header"))]);
+        assert_eq!(gate.ingest(None, &wrong), Proof::None);
+        assert_eq!(gate.ingest(None, &basic("web", "0123456789abcdef")), Proof::Token("web"), "Basic still counts");
+    }
+
+    #[test]
+    fn of_two_authorization_headers_the_good_one_counts() {
+        let gate = gate(vec![token("web", "0123456789abcdef", None)]);
+        for order in [["Bearer wrong", "Bearer 0123456789abcdef"], ["Bearer 0123456789abcdef", "Bearer wrong"]] {
+            let mut given = HeaderMap::new();
+            for value in order {
+                given.append(AUTHORIZATION, value.parse().expect("a header"));
+            }
+            assert_eq!(gate.ingest(None, &given), Proof::Token("web"), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_retired_token_is_spared_until_its_grace_is_over() {
+        let tokens = vec![
+            token("new", "0123456789abcdef", None),
+            token("old", "fedcba9876543210", Some(1_001)),
+            token("older", "aaaaaaaaaaaaaaaa", Some(1_000)),
+        ];
+        let gate = gate(tokens);
+        assert_eq!(gate.ingest(None, &headers("Bearer 0123456789abcdef")), Proof::Token("new"));
+        assert_eq!(gate.ingest(None, &basic("old", "fedcba9876543210")), Proof::Retired);
+        assert_eq!(gate.ingest(None, &headers("Bearer aaaaaaaaaaaaaaaa")), Proof::None);
+    }
+
+    #[test]
+    fn a_client_certificate_proves_a_sender_and_where_one_is_wanted_nothing_less_does() {
+        let gate = Gate { certificates: true, ..gate(vec![]) };
+        assert_eq!(gate.ingest(Some("certificate:1"), &HeaderMap::new()), Proof::Token("certificate:1"));
+        assert_eq!(gate.ingest(None, &headers("Bearer whatever")), Proof::None);
     }
 
     #[test]
     fn without_a_control_token_only_loopback_names_are_answered() {
-        let gate = Gate { tokens: vec![], control_token: None };
+        let gate = gate(vec![]);
         for (host, open) in [
             ("localhost:8080", true),
             ("127.0.0.1:8080", true),

@@ -844,6 +844,6 @@ pub(crate) fn serving(config: &str) -> Program {
 }
 
 pub(crate) fn ready(program: &Program) {
-    let address = program.ingest_addr();
+    let address = program.control_addr();
     eventually("the program is ready", SOON, || (get(address, "/ready").status == 200).then_some(()));
 }

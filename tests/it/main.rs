@@ -4,6 +4,9 @@
 mod answers;
 mod captures;
 mod control;
+mod crowd;
+mod doors;
+mod framing;
 mod kills;
 mod operation;
 mod records;

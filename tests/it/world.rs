@@ -10,6 +10,7 @@ pub(crate) mod fluent_bit;
 pub(crate) mod http;
 pub(crate) mod program;
 pub(crate) mod slack;
+pub(crate) mod tls;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

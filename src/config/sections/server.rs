@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 
+use ipnet::IpNet;
+
 use crate::config::defaults as d;
 use crate::config::reader::{Section, Setting};
 use crate::config::text::{self, LISTEN_FORM};
+use crate::config::tls::{self, Files};
 use crate::config::{Server, Token};
 use crate::fault::{Fault, join};
 use crate::secret::Secret;
@@ -26,8 +29,11 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Server {
         section.reader.push(Fault::wrong(section.key("max_decoded_bytes"), expected, max_decoded_bytes));
     }
     let (tokens, tokens_given) = tokens(&mut section);
+    let tls = tls(section.section("tls"));
+    let proves = tokens_given > 0 || tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     refuse_shared_secrets(&mut section, &control_token, &tokens);
-    refuse_open_doors(&mut section, &listen, &control_listen, tokens_given > 0, control_token.is_given());
+    refuse_open_doors(&mut section, &listen, &control_listen, proves, control_token.is_given());
+    let auth_header = section.text("auth_header", HEADER_FORM, text::header_name);
 
     let server = Server {
         listen: listen.good().unwrap_or_else(default_listen),
@@ -35,8 +41,16 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Server {
         workers,
         control_token: control_token.good(),
         tokens: tokens.into_iter().map(|(_, token)| token).collect(),
+        auth_header: auth_header.good().unwrap_or_else(|| d::AUTH_HEADER.to_owned()),
+        retired_grace_seconds: section.whole("retired_grace_seconds", d::RETIRED_GRACE_SECONDS),
+        trusted_proxies: section.texts("trusted_proxies", d::TRUSTED_PROXIES_MAX, RANGE_FORM, address_range),
+        tls,
         max_connections: section.count("max_connections", d::MAX_CONNECTIONS),
         max_requests: section.count("max_requests", d::MAX_REQUESTS),
+        max_bytes_in_flight: section.whole("max_bytes_in_flight", d::MAX_BYTES_IN_FLIGHT),
+        header_seconds: section.whole("header_seconds", d::HEADER_SECONDS),
+        idle_seconds: section.whole("idle_seconds", d::IDLE_SECONDS),
+        min_body_rate: section.whole("min_body_rate", d::MIN_BODY_RATE),
         admission_wait_seconds: section.whole("admission_wait_seconds", d::ADMISSION_WAIT_SECONDS),
         request_seconds: section.whole("request_seconds", d::REQUEST_SECONDS),
         max_encoded_bytes,
@@ -74,6 +88,7 @@ fn tokens(section: &mut Section<'_, '_>) -> (Vec<(String, Token)>, usize) {
         if !secret.is_given() {
             token.reader.push(Fault::new(token.key("secret"), "is missing; give secret or secret_file"));
         }
+        let retired = token.moment("retired");
         let name = name.good();
         if let Some(name) = &name
             && let Some(first) = names.insert(name.clone(), path.clone())
@@ -83,10 +98,47 @@ fn tokens(section: &mut Section<'_, '_>) -> (Vec<(String, Token)>, usize) {
         }
         token.finish();
         if let (Some(name), Some(secret)) = (name, secret.good()) {
-            tokens.push((path, Token { name, secret }));
+            tokens.push((path, Token { name, secret, retired }));
         }
     }
     (tokens, given)
+}
+
+/// The files of `[server.tls]`, read once to see whether they are any good.
+fn tls(mut section: Section<'_, '_>) -> Option<Files> {
+    let mut file = |name: &str| section.text(name, "the path of a file", text::path);
+    let (cert, key, client_ca) = (file("cert_file"), file("key_file"), file("client_ca_file"));
+    if !section.is_in_file() && !cert.is_given() && !key.is_given() && !client_ca.is_given() {
+        section.finish();
+        return None;
+    }
+    for (name, setting) in [("cert_file", &cert), ("key_file", &key)] {
+        if !setting.is_given() {
+            section.reader.push(Fault::missing(section.key(name), "the path of a PEM file"));
+        }
+    }
+    let files = match (cert, key) {
+        (Setting::Good(cert), Setting::Good(key)) => {
+            let cwd = section.reader.cwd();
+            let client_ca = client_ca.good().map(|path| cwd.join(path));
+            Some(Files { cert: cwd.join(cert), key: cwd.join(key), client_ca })
+        }
+        _ => None,
+    };
+    if let Some(files) = &files
+        && let Err(wrong) = tls::load(files)
+    {
+        section.reader.push(Fault::new(section.key(wrong.part.key()), wrong.message));
+    }
+    section.finish();
+    files
+}
+
+const HEADER_FORM: &str = "the name of a header";
+const RANGE_FORM: &str = "an address or a range such as 10.0.0.0/8";
+
+fn address_range(text: &str) -> Result<IpNet, text::Hint> {
+    text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).map_err(|_| None)
 }
 
 /// A name stands in metrics, and before the colon of Basic auth.
@@ -121,12 +173,12 @@ fn refuse_open_doors(
     section: &mut Section<'_, '_>,
     listen: &Setting<SocketAddr>,
     control_listen: &Setting<SocketAddr>,
-    has_tokens: bool,
+    proves: bool,
     has_control_token: bool,
 ) {
     if let Setting::Good(address) = listen
         && !text::is_loopback(address)
-        && !has_tokens
+        && !proves
     {
         let port = address.port();
         section.reader.push(Fault::new(

@@ -28,6 +28,8 @@ pub(crate) struct Program {
     home: TempDir,
     config: String,
     env: BTreeMap<String, String>,
+    /// The limit on open files it runs under; `None`: the test's own.
+    open_files: Option<u32>,
     ingest: Address,
     control: Address,
 }
@@ -93,19 +95,32 @@ impl Program {
         program
     }
 
+    /// As [`Self::start`], under a limit on open files that it cannot raise.
+    pub(crate) fn start_limited(config: &str, open_files: u32) -> Self {
+        let mut program = Self::prepare(config, &[]);
+        program.open_files = Some(open_files);
+        program.restart();
+        program
+    }
+
     /// Starts the program without waiting for anything: for one that is to refuse its start.
     pub(crate) fn spawn(config: &str, env: &[(&str, &str)]) -> Self {
+        let mut program = Self::prepare(config, env);
+        program.launch();
+        program
+    }
+
+    fn prepare(config: &str, env: &[(&str, &str)]) -> Self {
         let nowhere = Address::new(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let mut program = Self {
+        Self {
             run: None,
             home: TempDir::new().expect("a temporary directory"),
             config: config.to_owned(),
             env: env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            open_files: None,
             control: Address::new(nowhere.get()),
             ingest: nowhere,
-        };
-        program.launch();
-        program
+        }
     }
 
     /// Starts the program again over the same directory and configuration, on new ports. One that
@@ -133,7 +148,15 @@ impl Program {
         self.run = None;
         let home = self.home.path();
         std::fs::write(self.config_path(), complete_config(&self.config, home)).expect("writing the configuration");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_emberwatch"));
+        let binary = env!("CARGO_BIN_EXE_emberwatch");
+        let mut command = match self.open_files {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string(), binary]);
+                shell
+            }
+        };
         command.args(["serve", "--config"]).arg(self.config_path()).current_dir(home);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("EMBERWATCH_") {

@@ -1,0 +1,194 @@
+//! More than there is room for: connections that say nothing, heads and bodies that drip, bodies that are
+//! larger than memory. Whoever sends honestly beside them loses nothing.
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::control::{Scrape, counting, matched, put, ready, serving};
+use crate::world::eventually;
+use crate::world::http::{Connection, Request};
+use crate::world::program::Program;
+
+const SOON: Duration = Duration::from_secs(30);
+const LINE: &str = "{\"log\":\"hit\"}\n";
+const MIB: usize = 1 << 20;
+
+fn start(config: &str) -> Program {
+    let program = serving(config);
+    put(program.control_addr(), &counting("hit", &json!({"contains": "hit"})));
+    program
+}
+
+fn ingest(body: impl Into<Vec<u8>>) -> Request {
+    Request::bare("POST", "/ingest").header("Accept", "*/*").body(body)
+}
+
+fn answers(program: &Program, answer: &str) -> u64 {
+    Scrape::of(program.control_addr()).get(&format!("batches_total{{answer=\"{answer}\"}}"))
+}
+
+#[test]
+fn silent_and_dripping_connections_beyond_the_bound_keep_no_sender_out() {
+    let program = start("[server]\nmax_connections = 100\n");
+    let address = program.ingest_addr();
+    let mut sender = Connection::open(address);
+    let mut crowd = Vec::new();
+    for number in 0..500 {
+        let stream = TcpStream::connect(address).expect("the kernel takes it");
+        if number % 2 == 0 {
+            let mut dripping = &stream;
+            // It may have had to go already.
+            drop(std::io::Write::write_all(&mut dripping, b"POST /ingest HTTP/1.1\r\nX"));
+        }
+        crowd.push(stream);
+        if number % 10 == 0 {
+            assert_eq!(sender.send(&ingest(LINE)).status, 204, "beside {number} others");
+        }
+    }
+    for _ in 0..20 {
+        assert_eq!(Connection::open(address).send(&ingest(LINE)).status, 204, "a new one finds room");
+    }
+    assert_eq!(matched(program.control_addr(), "hit"), 70);
+    let scrape = Scrape::of(program.control_addr());
+    assert!(scrape.get("connections_closed_for_room_total") >= 400, "they made room");
+    assert!(scrape.get("connections") <= 100);
+    drop(crowd);
+}
+
+#[test]
+fn a_connection_that_is_being_answered_never_makes_room_for_another() {
+    let program = start("[server]\nmax_connections = 2\ncontrol_listen = \"127.0.0.1:0\"\n");
+    let address = program.ingest_addr();
+    let request = ingest(LINE.repeat(3));
+    let mut busy = [Connection::open(address), Connection::open(address)];
+    for connection in &mut busy {
+        connection.write_partial(&request, LINE.len());
+    }
+    eventually("both are being read", SOON, || {
+        (Scrape::of(program.control_addr()).get("ingest_in_flight") == 2).then_some(())
+    });
+    let mut third = TcpStream::connect(address).expect("the kernel takes it");
+    std::io::Write::write_all(&mut third, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .expect("a request");
+    for connection in &mut busy {
+        connection.write(LINE.repeat(2).as_bytes()).expect("the rest");
+        assert_eq!(connection.read().expect("an answer").status, 204);
+    }
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut third, &mut answer).expect("an answer, once there is room");
+    assert!(answer.starts_with("HTTP/1.1 200 "));
+    drop(busy);
+    assert_eq!(matched(program.control_addr(), "hit"), 6);
+}
+
+#[test]
+fn a_body_that_drips_is_answered_503_and_its_lines_end_as_aborted() {
+    let program = start("");
+    let mut connection = Connection::open(program.ingest_addr());
+    connection.write_partial(&ingest(LINE.repeat(10)), LINE.len() * 2);
+    let answer = connection.read().expect("an answer, though the body never comes");
+    assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")));
+    assert_eq!(answer.json()["error"]["code"], "dripped");
+    assert!(answer.text().contains("server.min_body_rate"), "{}", answer.text());
+    assert_eq!((answers(&program, "dripped"), matched(program.control_addr(), "hit")), (1, 0));
+    assert_eq!(Scrape::of(program.control_addr()).lines("aborted"), 2);
+}
+
+#[test]
+fn bodies_beyond_the_bytes_in_flight_wait_and_are_then_answered_503_while_small_ones_pass() {
+    let program = start("[server]\nmax_bytes_in_flight = 1048576\nadmission_wait_seconds = 1\n");
+    let address = program.ingest_addr();
+    let large = ingest(LINE.repeat(MIB / LINE.len()));
+    let mut first = Connection::open(address);
+    first.write_partial(&large, MIB / 2);
+    eventually("the first is being read", SOON, || {
+        // It holds its bytes as soon as it has sent more than a small body may.
+        let mut second = Connection::open(address);
+        let answer = second.try_send(&large).ok()?;
+        (answer.status == 503).then(|| assert_eq!(answer.json()["error"]["code"], "overloaded"))
+    });
+    // Fifty drips hold nothing, and who is small needs nothing.
+    let drips: Vec<Connection> = (0..50)
+        .map(|_| {
+            let mut drip = Connection::open(address);
+            drip.write_partial(&large, 1000);
+            drip
+        })
+        .collect();
+    assert_eq!(Connection::open(address).send(&ingest(LINE)).status, 204);
+    let rest = large.body_bytes().split_off(MIB / 2);
+    first.write(&rest).expect("the rest of the first");
+    assert_eq!(first.read().expect("an answer").status, 204);
+    // What it held is free again, though the drips are still there.
+    assert_eq!(Connection::open(address).send(&large).status, 204);
+    drop(drips);
+}
+
+#[test]
+fn a_request_beyond_max_requests_waits_its_turn() {
+    let program = start("[server]\nmax_requests = 1\nadmission_wait_seconds = 20\n");
+    let address = program.ingest_addr();
+    let large = ingest(LINE.repeat(MIB / LINE.len()));
+    let lines = (MIB / LINE.len()) as u64;
+    let mut first = Connection::open(address);
+    first.write_partial(&large, MIB / 2);
+    let second = std::thread::spawn({
+        let large = large.clone();
+        move || Connection::open(address).send(&large).status
+    });
+    let rest = large.body_bytes().split_off(MIB / 2);
+    first.write(&rest).expect("the rest of the first");
+    assert_eq!(first.read().expect("an answer").status, 204);
+    assert_eq!(second.join().expect("a sender"), 204);
+    assert_eq!(matched(program.control_addr(), "hit"), 2 * lines);
+}
+
+#[test]
+fn a_line_of_a_gibibyte_is_taken_to_its_end_and_answered_413() {
+    let program = start("");
+    let before = peak_kib(&program);
+    let mut connection = Connection::open(program.ingest_addr());
+    let head = Request::bare("POST", "/ingest").header("Content-Length", &(1u64 << 30).to_string());
+    connection.write(&head.head_bytes("a")).expect("a head");
+    let piece = vec![b'x'; MIB];
+    for _ in 0..1024 {
+        connection.write(&piece).expect("it is read to its end");
+    }
+    let answer = connection.read().expect("an answer");
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (413, Some("too_large")));
+    assert!(peak_kib(&program) < before + 32 * 1024, "nothing of it is held");
+    assert_eq!(Scrape::of(program.control_addr()).get("client_will_drop_total{status=\"413\"}"), 1);
+}
+
+#[test]
+fn ten_million_empty_lines_are_ten_million_blank_lines() {
+    let program = start("");
+    let before = peak_kib(&program);
+    let body = "\n".repeat(10_000_000);
+    assert_eq!(Connection::open(program.ingest_addr()).send(&ingest(body)).status, 204);
+    assert_eq!(Scrape::of(program.control_addr()).lines("blank"), 10_000_000);
+    assert!(peak_kib(&program) < before + 32 * 1024, "nothing of it is held");
+}
+
+/// The most memory the program has held so far.
+fn peak_kib(program: &Program) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("the program's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+}
+
+#[test]
+fn under_a_low_limit_on_open_files_connections_are_fewer_and_no_sender_is_kept_out() {
+    let program = Program::start_limited("", 400);
+    program.wait_stderr(|line| line.contains("leaves room for fewer connections") && line.contains("400"));
+    ready(&program);
+    let address = program.ingest_addr();
+    let crowd: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(address).expect("the kernel takes it")).collect();
+    for _ in 0..20 {
+        assert_eq!(Connection::open(address).send(&ingest(LINE)).status, 204);
+    }
+    drop(crowd);
+    assert!(!program.stderr_lines().iter().any(|line| line.contains("cannot accept")), "it never ran out of files");
+}
