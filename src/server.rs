@@ -175,7 +175,8 @@ async fn connection<S>(
     let (pace, answering) = (place.pace.clone(), peer.clone());
     let service = tower::service_fn(move |request: Request<Incoming>| {
         let (server, peer, busy) = (server.clone(), answering.clone(), pace.busy());
-        async move { Ok::<_, std::convert::Infallible>(server.answer(&peer, role, request, busy).await) }
+        // Boxed, so that an idle connection has no room for a request in it.
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(server.answer(&peer, role, request, busy).await) })
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
