@@ -12,7 +12,8 @@
 //! 7. [`notify`] delivers it.
 //!
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
-//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`ping`], [`failpoint`].
+//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`failpoint`]; and beside the river
+//! [`fluent_bit`], which advises on the configuration of who sends, and [`ping`].
 
 pub mod app;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod notify;
 
 pub mod failpoint;
 pub mod fault;
+pub mod fluent_bit;
 pub mod metrics;
 pub mod ping;
 pub mod redact;
