@@ -9,6 +9,7 @@
 //! `--config`, or `EMBERWATCH_CONFIG_TOML` (its text), or `./emberwatch.toml` if that exists.
 
 pub mod defaults;
+pub mod foreign;
 mod reader;
 mod sections;
 mod source;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use emberwatch::app::{self, Failure};
-use emberwatch::config::{self, Config, LogFormat, Origin, Sources};
+use emberwatch::config::{self, Config, LogFormat, Origin, Sources, defaults, foreign};
 use emberwatch::fault::Faults;
+use emberwatch::fluent_bit::{self, Receiver};
 use emberwatch::ping;
 
 /// Exit codes, after sysexits(3). What was found in the logs never changes them.
@@ -34,15 +35,21 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
-const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready; 2 wrong arguments; 69 a port or the store cannot be had;\n\
-    70 a part of the program died; 78 the configuration has faults (all are printed).";
+const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready, or check --fluent-bit found something that loses, doubles\n\
+    or hurts; 2 wrong arguments; 69 a port or the store cannot be had; 70 a part of the program died; 78 a configuration\n\
+    has faults (all are printed) or cannot be read.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Receive, watch and tell (the default).
     Serve,
     /// Read the configuration, print every fault in it, and exit.
-    Check,
+    Check {
+        /// Read a Fluent Bit configuration instead and say what in it loses, doubles or slows lines, or hurts other
+        /// outputs, and how to mend it: classic, YAML, a Kubernetes ConfigMap, Helm values, or an ECS task definition. `-`: stdin.
+        #[arg(long, value_name = "FILE")]
+        fluent_bit: Option<PathBuf>,
+    },
     /// Ask a running receiver on this machine whether it is ready: for container health checks.
     Ping {
         /// Where it listens; by default what the configuration says.
@@ -66,7 +73,8 @@ fn main() -> ExitCode {
     };
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config, origin),
-        Command::Check => {
+        Command::Check { fluent_bit: Some(file) } => advise(&config, &file),
+        Command::Check { fluent_bit: None } => {
             say(&mut std::io::stdout(), &format!("configuration is sound ({origin})"));
             ExitCode::SUCCESS
         }
@@ -129,6 +137,35 @@ fn refuse(faults: &Faults) -> ExitCode {
     let s = if count == 1 { "" } else { "s" };
     say(&mut std::io::stderr(), &format!("the configuration has {count} fault{s}:\n{faults}"));
     ExitCode::from(EXIT_CONFIG)
+}
+
+/// Judges a sender's configuration by what this receiver expects. Our own faults were told before.
+fn advise(config: &Config, file: &Path) -> ExitCode {
+    let configuration = match fluent_bit::read(file, &foreign::Disk) {
+        Ok(configuration) => configuration,
+        Err(unreadable) => {
+            say(&mut std::io::stderr(), &unreadable.to_string());
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let findings = fluent_bit::judge(&configuration, &receiver(config));
+    say(&mut std::io::stdout(), &fluent_bit::render(&configuration, &findings));
+    let serious = findings.iter().any(|finding| finding.severity.is_serious());
+    if serious { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS }
+}
+
+fn receiver(config: &Config) -> Receiver {
+    Receiver {
+        listen: config.server.listen,
+        request_seconds: config.server.request_seconds,
+        admission_wait_seconds: config.server.admission_wait_seconds,
+        token_names: config.server.tokens.iter().map(|token| token.name.clone()).collect(),
+        auth_header: (!config.server.auth_header.eq_ignore_ascii_case(defaults::AUTH_HEADER))
+            .then(|| config.server.auth_header.clone()),
+        tls: config.server.tls.is_some(),
+        tag_header: config.ingest.tag_header.clone(),
+        idle_seconds: config.server.idle_seconds,
+    }
 }
 
 fn ping(address: Option<SocketAddr>, server: &config::Server) -> ExitCode {

@@ -1,6 +1,7 @@
 //! Whole-program tests: the built program, real sockets, real files; stand-ins only for Slack and Fluent Bit.
 //! One binary, linked once. Each module says what belongs in it.
 
+mod advice;
 mod answers;
 mod captures;
 mod control;
