@@ -179,6 +179,47 @@ fn peak_kib(program: &Program) -> u64 {
     line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
 }
 
+/// The sum that `docs/memory.md` gives, in KiB.
+fn formula_kib(idle: u64, large: u64, groups_each: u64, windows: u64) -> u64 {
+    let body = 2 * 1024 + 128 + groups_each * 800 / 1024 + 1024;
+    24 * 1024 + idle * 16 + large * (160 + body) + windows * 700 / 1024
+}
+
+#[test]
+fn what_is_held_at_the_worst_moment_stays_within_the_formula() {
+    let program = start("");
+    let rule = json!({"label": "by_key", "match": {"exists": true, "field": "key"}, "group_by": ["key"],
+        "threshold": 1_000_000, "window_seconds": 3600});
+    put(program.control_addr(), &rule);
+    let (idle, large, groups) = (500, 16, 5_000);
+    let crowd: Vec<Connection> = (0..idle)
+        .map(|_| {
+            let mut connection = Connection::open(program.ingest_addr());
+            assert_eq!(connection.send(&Request::bare("GET", "/health")).status, 200);
+            connection
+        })
+        .collect();
+    let body: String = (0..groups).map(|key| format!("{{\"log\":\"hit\",\"key\":\"{key:036}\"}}\n")).collect();
+    // The last line never ends: as much of it as a line may have is held, too.
+    let request = ingest(body + "{\"log\":\"" + &"y".repeat(900_000) + "\"}\n");
+    let length = request.body_bytes().len();
+    let mut held: Vec<Connection> = (0..large).map(|_| Connection::open(program.ingest_addr())).collect();
+    for connection in &mut held {
+        connection.write_partial(&request, length - 3);
+    }
+    eventually("all are being read", SOON, || {
+        (Scrape::of(program.control_addr()).get("ingest_in_flight") == large).then_some(())
+    });
+    for connection in &mut held {
+        connection.write(b"\"}\n").expect("the rest");
+        assert_eq!(connection.read().expect("an answer").status, 204);
+    }
+    assert_eq!(matched(program.control_addr(), "by_key"), large * groups);
+    let (peak, bound) = (peak_kib(&program), formula_kib(idle, large, groups, groups));
+    assert!(peak <= bound, "{peak} KiB were held, {bound} KiB is what the formula allows");
+    drop(crowd);
+}
+
 #[test]
 fn under_a_low_limit_on_open_files_connections_are_fewer_and_no_sender_is_kept_out() {
     let program = Program::start_limited("", 400);
