@@ -5,7 +5,7 @@
 //! others must get every record once. How the profiles of `fluent-bit/` keep that promise, and what Emberwatch
 //! misses, is in the table; `docs/fluent-bit.md` has one.
 //!
-//! `cargo bench --bench outage -- --fluent-bit PATH [--profile tee|aggregator] [--minutes N] [--rate-mb N]
+//! `cargo bench --bench outage -- --fluent-bit PATH [--profile tee|aggregator|init] [--minutes N] [--rate-mb N]
 //! [--only refused|black-hole|hangs|503] [--in-turn] [--set KEY=VALUE]... [--program PATH]`, or
 //! `--restarts [--total-mb N] [--down-seconds N]`: no minutes of absence, but five restarts.
 
@@ -113,6 +113,7 @@ impl Options {
             program: value("--program").map_or_else(|| env!("CARGO_BIN_EXE_emberwatch").into(), PathBuf::from),
             profile: match value("--profile").map(String::as_str) {
                 Some("aggregator") => Profile::Aggregator,
+                Some("init") => Profile::Init,
                 _ => Profile::Tee,
             },
             outage: Duration::from_secs_f64(60.0 * number("--minutes", 10.0)),

@@ -23,6 +23,8 @@ const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fluent-bit");
 pub(crate) enum Profile {
     Tee,
     Aggregator,
+    /// FireLens's own router with a file of ours: a copy for us on the disk.
+    Init,
 }
 
 /// What one run needs to know of its Fluent Bits, the one nearest to the containers first.
@@ -64,6 +66,7 @@ impl Profile {
         match self {
             Profile::Tee => "tee",
             Profile::Aggregator => "aggregator",
+            Profile::Init => "init",
         }
     }
 }
@@ -80,20 +83,20 @@ impl Router {
     ) -> Router {
         let home = TempDir::new().expect("a temporary directory");
         let socket = home.path().join("fluent.sock");
+        let storage = home.path().join("storage");
         let mut nodes = Vec::new();
         let (ours, name) = match profile {
-            Profile::Tee => (changed(&placed(&shipped("tee.conf"), to), changes), "http.0"),
+            Profile::Tee => (changed(&placed(&shipped("tee.conf"), to, &storage), changes), "http.2"),
+            Profile::Init => (changed(&placed(&shipped("firelens-init.conf"), to, &storage), changes), "http.2"),
             Profile::Aggregator => {
                 let forward = free_port();
-                let storage = home.path().join("storage");
-                let config = placed(&shipped("aggregator.conf"), to)
-                    .replace("/var/lib/fluent-bit/emberwatch", &storage.display().to_string())
+                let config = changed(&placed(&shipped("aggregator.conf"), to, &storage), changes)
                     .replace("24224", &forward.port().to_string());
                 nodes.push(Node::start(program, home.path(), "aggregator", &config, "http.0"));
                 (sidecar(forward), "forward.0")
             }
         };
-        let config = format!("{}{ours}\n{}", firelens(&socket), others.map(other).concat());
+        let config = format!("{}{}{ours}", firelens(&socket), others.map(other).concat());
         nodes.insert(0, Node::start(program, home.path(), "router", &config, name));
         let begun = Instant::now();
         while !socket.exists() {
@@ -134,7 +137,7 @@ fn firelens(socket: &Path) -> String {
 /// An output that works, as somebody else would have configured it.
 fn other(sink: &Sink) -> String {
     format!(
-        "[OUTPUT]\n    Name http\n    Match *\n    Host 127.0.0.1\n    Port {}\n    URI /\n    Format json_lines\n    \
+        "[OUTPUT]\n    Name http\n    Match app-firelens-*\n    Host 127.0.0.1\n    Port {}\n    URI /\n    Format json_lines\n    \
          Retry_Limit 5\n\n",
         sink.address.port()
     )
@@ -159,9 +162,12 @@ fn shipped(name: &str) -> String {
     std::fs::read_to_string(format!("{SHIPPED}/{name}")).expect("a configuration that is shipped")
 }
 
-/// With Emberwatch where it is in this run.
-fn placed(config: &str, to: SocketAddr) -> String {
-    config.replace("emberwatch.internal", "127.0.0.1").replace("8080", &to.port().to_string())
+/// With Emberwatch and the disk where they are in this run.
+fn placed(config: &str, to: SocketAddr, storage: &Path) -> String {
+    config
+        .replace("emberwatch.internal", "127.0.0.1")
+        .replace("8080", &to.port().to_string())
+        .replace("/var/lib/fluent-bit/emberwatch", &storage.display().to_string())
 }
 
 /// Sets keys of the last section; an empty value leaves the key out.
