@@ -6,6 +6,7 @@
 //! misses, is in the table; `docs/fluent-bit.md` has one.
 //!
 //! `cargo bench --bench outage -- --fluent-bit PATH [--profile tee|aggregator|init] [--minutes N] [--rate-mb N]
+//! [--tags N]
 //! [--only refused|black-hole|hangs|503] [--in-turn] [--set KEY=VALUE]... [--program PATH]`, or
 //! `--restarts [--total-mb N] [--down-seconds N]`: no minutes of absence, but five restarts.
 
@@ -30,16 +31,17 @@ use std::time::{Duration, Instant};
 
 use receiver::{Emberwatch, Mode, StandIn};
 use router::{Account, Changes, Profile, Router};
-use sender::Progress;
+use sender::{Load, Progress};
 use sink::{Faults, Sink};
 
 /// Traffic while Emberwatch runs, before the outage and after it.
 const BEFORE: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(30);
-/// How long after the last record everything may take to arrive: a few of the longest retries.
-const DRAIN: Duration = Duration::from_secs(120);
-/// Nothing moves for this long: what is missing then is lost. Longer than any retry of the shipped profiles waits.
-const STILL: Duration = Duration::from_secs(45);
+/// Nothing moves for this long after the last record: what is missing then is lost. Longer than a retry waits with
+/// the shipped `scheduler.cap`; `--still-seconds` for a profile without.
+const STILL: f64 = 45.0;
+/// How often that long the rest may take in all.
+const DRAIN: u32 = 5;
 const RESTARTS: u32 = 5;
 
 struct Options {
@@ -47,14 +49,14 @@ struct Options {
     program: PathBuf,
     profile: Profile,
     outage: Duration,
-    /// Bytes a second, as the router stores them.
-    rate: f64,
+    load: Load,
     only: Option<String>,
     in_turn: bool,
     changes: Changes,
     restarts: bool,
     total_bytes: f64,
     down: Duration,
+    still: Duration,
 }
 
 /// What became of the records of one run.
@@ -72,13 +74,15 @@ struct Outcome {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let options = Options::read(&arguments);
-    let version = Command::new(&options.fluent_bit).arg("--version").output().expect("a fluent-bit, as --fluent-bit says");
+    let version =
+        Command::new(&options.fluent_bit).arg("--version").output().expect("a fluent-bit, as --fluent-bit says");
     let version = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
     println!(
-        "{version}, profile {}, {:.2} MB/s in records of {} bytes, input limit 25 MB{}\n",
+        "{version}, profile {}, {:.2} MB/s in records of {} bytes, {} tags, input limit 25 MB{}\n",
         options.profile.name(),
-        options.rate / 1e6,
+        options.load.bytes_per_second / 1e6,
         sender::stored_bytes(),
+        options.load.tags,
         options.changes.iter().map(|(key, value)| format!(", {key} {value}")).collect::<String>(),
     );
     let outcomes = if options.restarts {
@@ -117,13 +121,17 @@ impl Options {
                 _ => Profile::Tee,
             },
             outage: Duration::from_secs_f64(60.0 * number("--minutes", 10.0)),
-            rate: 1e6 * number("--rate-mb", 1.0),
+            load: Load {
+                bytes_per_second: 1e6 * number("--rate-mb", 1.0),
+                tags: number("--tags", 1.0).max(1.0) as u64,
+            },
             only: value("--only").cloned(),
             in_turn: flag("--in-turn"),
             changes: changes.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             restarts: flag("--restarts"),
             total_bytes: 1e6 * number("--total-mb", 200.0),
             down: Duration::from_secs_f64(number("--down-seconds", 3.0)),
+            still: Duration::from_secs_f64(number("--still-seconds", STILL)),
         }
     }
 }
@@ -142,7 +150,7 @@ fn outage(mode: Mode, options: &Options) -> Outcome {
 
 /// Emberwatch is stopped and started at even intervals, by `kill -9` and SIGTERM in turns.
 fn restarts(options: &Options) -> Outcome {
-    let time = Duration::from_secs_f64(options.total_bytes / options.rate);
+    let time = Duration::from_secs_f64(options.total_bytes / options.load.bytes_per_second);
     let begun = Instant::now();
     run("restarts", time, options, |emberwatch| {
         for number in 1..=RESTARTS {
@@ -161,15 +169,18 @@ fn run(name: &'static str, time: Duration, options: &Options, happens: impl FnOn
     emberwatch.start();
     let others = [Sink::start(), Sink::start()];
     let destinations = [&others[0], &others[1]];
-    let router = Router::start(&options.fluent_bit, options.profile, emberwatch.address, destinations, &options.changes);
+    let router =
+        Router::start(&options.fluent_bit, options.profile, emberwatch.address, destinations, &options.changes);
     let progress = Progress::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| sender::send(&router.socket, options.rate, time, begun + time + DRAIN, &progress));
+        scope.spawn(|| {
+            sender::send(&router.socket, options.load, time, begun + time + options.still * DRAIN, &progress)
+        });
         scope.spawn(|| watch(name, begun, &others, &router, &progress));
         happens(&mut emberwatch);
     });
     let sent = progress.sent.load(Ordering::Relaxed);
-    wait_still(sent, &others, &emberwatch);
+    wait_still(sent, &others, &emberwatch, options.still);
     let outcome = Outcome {
         name,
         sent,
@@ -178,7 +189,7 @@ fn run(name: &'static str, time: Duration, options: &Options, happens: impl FnOn
         account: router.account(),
         broken: progress.broken.load(Ordering::Relaxed),
         behind_seconds: progress.behind_max.load(Ordering::Relaxed) as f64 * sender::stored_bytes() as f64
-            / options.rate,
+            / options.load.bytes_per_second,
         seconds: begun.elapsed().as_secs_f64(),
     };
     if outcome.others.iter().any(|faults| faults.lost > 0) {
@@ -211,11 +222,11 @@ fn watch(name: &str, begun: Instant, others: &[Sink; 2], router: &Router, progre
 }
 
 /// Until everyone has all, or nothing has moved for a while.
-fn wait_still(sent: u64, others: &[Sink; 2], emberwatch: &Emberwatch) {
+fn wait_still(sent: u64, others: &[Sink; 2], emberwatch: &Emberwatch, still: Duration) {
     let begun = Instant::now();
     let mut moved = Instant::now();
     let mut before = None;
-    while begun.elapsed() < DRAIN && moved.elapsed() < STILL {
+    while begun.elapsed() < still * DRAIN && moved.elapsed() < still {
         let now = (others[0].faults(sent), others[1].faults(sent), emberwatch.counted());
         if now.0.lost == 0 && now.1.lost == 0 && now.2 >= sent {
             return;

@@ -16,6 +16,7 @@ pub(crate) fn is_timeout(fault: &std::io::Error) -> bool {
 /// The body after this head, or what is left of it; `None` at the end of the connection.
 pub(crate) fn request(connection: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     let mut length = 0;
+    let mut chunked = false;
     let mut line = String::new();
     loop {
         line.clear();
@@ -29,10 +30,30 @@ pub(crate) fn request(connection: &mut BufReader<TcpStream>) -> Option<Vec<u8>> 
         if name.eq_ignore_ascii_case("content-length") {
             length = value.trim().parse().ok()?;
         }
+        chunked |= name.eq_ignore_ascii_case("transfer-encoding");
+    }
+    if chunked {
+        return chunks(connection);
     }
     let mut body = vec![0; length];
     connection.read_exact(&mut body).ok()?;
     Some(body)
+}
+
+/// A body in chunks, which Fluent Bit 1.9 has on its page of figures.
+fn chunks(connection: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line).ok()?;
+        let mut chunk = vec![0; usize::from_str_radix(line.trim(), 16).ok()?];
+        connection.read_exact(&mut chunk).ok()?;
+        connection.read_line(&mut line).ok()?;
+        if chunk.is_empty() {
+            return Some(body);
+        }
+        body.append(&mut chunk);
+    }
 }
 
 /// Answers with this status and no body.

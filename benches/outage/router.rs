@@ -137,7 +137,7 @@ fn firelens(socket: &Path) -> String {
 /// An output that works, as somebody else would have configured it.
 fn other(sink: &Sink) -> String {
     format!(
-        "[OUTPUT]\n    Name http\n    Match app-firelens-*\n    Host 127.0.0.1\n    Port {}\n    URI /\n    Format json_lines\n    \
+        "[OUTPUT]\n    Name http\n    Match app*\n    Host 127.0.0.1\n    Port {}\n    URI /\n    Format json_lines\n    \
          Retry_Limit 5\n\n",
         sink.address.port()
     )
@@ -173,11 +173,8 @@ fn placed(config: &str, to: SocketAddr, storage: &Path) -> String {
 /// Sets keys of the last section; an empty value leaves the key out.
 fn changed(config: &str, changes: &Changes) -> String {
     let is = |line: &&str, key: &str| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case(key));
-    let mut lines: Vec<String> = config
-        .lines()
-        .filter(|line| !changes.iter().any(|(key, _)| is(line, key)))
-        .map(str::to_owned)
-        .collect();
+    let mut lines: Vec<String> =
+        config.lines().filter(|line| !changes.iter().any(|(key, _)| is(line, key))).map(str::to_owned).collect();
     let set = changes.iter().filter(|(_, value)| !value.is_empty());
     lines.extend(set.map(|(key, value)| format!("    {key} {value}")));
     lines.join("\n") + "\n"

@@ -14,7 +14,8 @@ use crate::http::TICK;
 
 /// Stands before and after a record's number, and nowhere else in it.
 pub(crate) const MARK: u8 = b'#';
-pub(crate) const TAG: &str = "app-firelens-0123456789abcdef0123456789abcdef";
+/// The end of a container's tag; its name stands before it.
+const TAG: &str = "-firelens-0123456789abcdef0123456789abcdef";
 /// What FireLens's own filter adds to each record: the router's configuration has it.
 pub(crate) const METADATA: [(&str, &str); 3] = [
     ("ecs_cluster", "outage"),
@@ -38,9 +39,18 @@ pub(crate) struct Progress {
     pub(crate) behind_max: AtomicU64,
 }
 
-/// Sends records at `bytes_per_second`, as the router stores them, for `time`; then stops. Gives up at `deadline`.
-pub(crate) fn send(socket: &Path, bytes_per_second: f64, time: Duration, deadline: Instant, progress: &Progress) {
-    let per_second = bytes_per_second / stored_bytes() as f64;
+/// What is sent, and how fast.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    /// As the router stores them.
+    pub(crate) bytes_per_second: f64,
+    /// Containers: each is a tag, and a tag is a chunk of its own at each flush.
+    pub(crate) tags: u64,
+}
+
+/// Sends records for `time`, then stops. Gives up at `deadline`.
+pub(crate) fn send(socket: &Path, load: Load, time: Duration, deadline: Instant, progress: &Progress) {
+    let per_second = load.bytes_per_second / stored_bytes() as f64;
     let total = (per_second * time.as_secs_f64()) as u64;
     let begun = Instant::now();
     let mut connection = None;
@@ -49,7 +59,7 @@ pub(crate) fn send(socket: &Path, bytes_per_second: f64, time: Duration, deadlin
         let due = ((per_second * begun.elapsed().as_secs_f64()) as u64).min(total);
         progress.behind_max.fetch_max(due.saturating_sub(next), Ordering::Relaxed);
         while next < due && Instant::now() < deadline {
-            if write(&mut connection, socket, &message(next), deadline) {
+            if write(&mut connection, socket, &message(next, load.tags), deadline) {
                 next += 1;
                 progress.sent.store(next, Ordering::Relaxed);
             } else if connection.take().is_some() {
@@ -98,9 +108,9 @@ pub(crate) fn stored_bytes() -> usize {
 }
 
 /// `[tag, time, record, {}]`
-fn message(number: u64) -> Vec<u8> {
+fn message(number: u64, tags: u64) -> Vec<u8> {
     let mut bytes = vec![0x94];
-    text(TAG, &mut bytes);
+    text(&format!("app{}{TAG}", number % tags), &mut bytes);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     // An EventTime: ext 8 of type 0, seconds and nanoseconds.
     bytes.extend_from_slice(&[0xd7, 0x00]);

@@ -10,6 +10,7 @@ mod doors;
 mod framing;
 mod kills;
 mod operation;
+mod real;
 mod records;
 mod refusals;
 mod slack;
