@@ -210,13 +210,13 @@ fn watch(name: &str, begun: Instant, others: &[Sink; 2], router: &Router, progre
         let sent = progress.sent.load(Ordering::Relaxed);
         let account = router.account();
         eprintln!(
-            "{:4.0} s {name:10} sent {sent}, others lack {} and {}, dropped for us {}, pauses {}, router {:.0} MB",
+            "{:4.0} s {name:10} sent {sent}, others lack {} and {}, dropped for us {}, pauses {}, router {} MB",
             begun.elapsed().as_secs_f64(),
             others[0].faults(sent).lost,
             others[1].faults(sent).lost,
             account.dropped,
             account.pauses,
-            account.rss_mb,
+            account.memory(),
         );
     }
 }
@@ -242,13 +242,13 @@ fn wait_still(sent: u64, others: &[Sink; 2], emberwatch: &Emberwatch, still: Dur
 fn print(outcomes: &[Outcome]) {
     println!(
         "| Emberwatch | sent | others lost | others doubled | we miss | we doubled | Fluent Bit: dropped | retries | \
-         given up | input pauses | sender behind | router's peak RSS |"
+         given up | input pauses | sender behind | peak RSS |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for outcome in outcomes {
         let Outcome { name, sent, others: [one, two], ours, account, .. } = outcome;
         println!(
-            "| {name} | {sent} | {} / {} | {} / {} | {} | {} | {} | {} | {} | {} ({} connections) | {:.1} s | {:.0} MB |",
+            "| {name} | {sent} | {} / {} | {} / {} | {} | {} | {} | {} | {} | {} ({} connections) | {:.1} s | {} MB |",
             one.lost,
             two.lost,
             one.doubled,
@@ -261,7 +261,7 @@ fn print(outcomes: &[Outcome]) {
             account.pauses,
             outcome.broken,
             outcome.behind_seconds,
-            account.rss_mb,
+            account.memory(),
         );
     }
     let longest = outcomes.iter().map(|outcome| outcome.seconds).fold(0.0, f64::max);

@@ -54,8 +54,8 @@ pub(crate) struct Account {
     pub(crate) retries: u64,
     /// How often an input stopped reading.
     pub(crate) pauses: u64,
-    /// The most memory that the first router ever had.
-    pub(crate) rss_mb: f64,
+    /// The most memory that each ever had.
+    pub(crate) rss_mb: Vec<f64>,
 }
 
 /// What to change of the shipped `tee.conf`, to try other settings: lines to add and the keys they replace.
@@ -68,6 +68,14 @@ impl Profile {
             Profile::Aggregator => "aggregator",
             Profile::Init => "init",
         }
+    }
+}
+
+// === impl Account ===
+
+impl Account {
+    pub(crate) fn memory(&self) -> String {
+        self.rss_mb.iter().map(|megabytes| format!("{megabytes:.0}")).collect::<Vec<_>>().join(" + ")
     }
 }
 
@@ -113,7 +121,7 @@ impl Router {
             retries_failed: sum(|node| node.metric("retries_failed")),
             retries: sum(|node| node.metric("retries")),
             pauses: sum(|node| node.log().matches(" paused (").count() as u64),
-            rss_mb: self.nodes.first().map_or(f64::NAN, Node::peak_rss_mb),
+            rss_mb: self.nodes.iter().map(Node::peak_rss_mb).collect(),
         }
     }
 
