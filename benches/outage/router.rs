@@ -198,7 +198,8 @@ impl Node {
             "[SERVICE]\n    log_level warn\n    http_server on\n    http_listen 127.0.0.1\n    http_port {}\n",
             metrics.port()
         );
-        // One section of the kind only: where the configuration has its own, ours goes into it.
+        // One section of the kind only: where the configuration has its own, ours goes into it, and our port counts.
+        let config = changed(config, &["http_server", "http_port"].map(|key| (key.to_owned(), String::new())).into());
         let whole = match config.split_once("[SERVICE]\n") {
             Some((before, after)) => format!("{before}{service}{after}"),
             None => format!("{service}\n{config}"),
