@@ -23,3 +23,7 @@ deny:
 # CPU seconds per GB and per million lines; see benches/README.md.
 bench *ARGS:
     cargo bench --bench ingest -- {{ARGS}}
+
+# What an outage costs everyone; needs a Fluent Bit, see docs/fluent-bit.md.
+outage *ARGS:
+    cargo bench --bench outage -- {{ARGS}}
