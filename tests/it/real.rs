@@ -1,7 +1,6 @@
 //! A real Fluent Bit, if there is one on PATH: what `fluent-bit/` ships is taken by it, delivers every record once,
 //! and, with a disk, outlasts a receiver that was stopped. Without one these tests say so and pass.
 
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -289,7 +288,8 @@ fn fluent_bit_takes_every_configuration_that_is_shipped() {
     let mut names: Vec<String> = fs::read_dir(SHIPPED)
         .expect("the directory of configurations")
         .map(|entry| entry.expect("an entry of a directory").file_name().to_string_lossy().into_owned())
-        .filter(|name| [Some(OsStr::new("md")), None].iter().all(|other| Path::new(name).extension() != *other))
+        .filter(|name| !name.ends_with(".md"))
+        // A container of a task definition: what it loads is here too.
         .filter(|name| name != "firelens-init.json")
         .collect();
     names.sort_unstable();
