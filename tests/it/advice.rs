@@ -69,7 +69,7 @@ fn a_configuration_that_loses_lines_shows_where_and_exits_1() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("lost    conf.d/out.conf:1  [OUTPUT] http: no URI (the default is /)\n"), "{told}");
     assert!(told.contains("        write:  URI /ingest\n"), "{told}");
-    assert!(told.contains("        write:  Retry_Limit 2\n"), "{told}");
+    assert!(told.contains("        write:  Retry_Limit 1\n"), "{told}");
     assert!(told.trim_end().lines().last().is_some_and(|verdict| verdict.starts_with("2 lost, ")), "{told}");
     assert!(!told.contains("hunter2"), "no secret is repeated: {told}");
 }

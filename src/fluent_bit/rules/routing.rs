@@ -77,7 +77,7 @@ pub(super) fn nobody(view: &View<'_>, findings: &mut Vec<Finding>) {
         .write("Port", port.to_string())
         .write("URI", PATH)
         .write("Format", "json_lines")
-        .write("Retry_Limit", "2"),
+        .write("Retry_Limit", "1"),
     );
 }
 

@@ -78,7 +78,7 @@ doubled beside.conf:25  [OUTPUT] http (ember): Header Accept application/json
 
 hurts   beside.conf:26  [OUTPUT] http (ember): Retry_Limit no_limits
         While the receiver is down, waiting chunks fill the memory that other outputs share: the input pauses and they lose lines or wait, too.
-        write:  Retry_Limit 2
+        write:  Retry_Limit 1
         or keep waiting chunks on disk:
         write in [INPUT]:  storage.type filesystem
         write in [SERVICE]:  storage.path /var/lib/fluent-bit
@@ -219,11 +219,11 @@ fn options_of_two_containers_are_told_once() {
 
 hurts   task.json:17, task.json:30  [OUTPUT] http: Retry_Limit no_limits
         While the receiver is down, waiting chunks fill the log router's memory: its input pauses and every container loses lines for every output, or the router is killed and the task with it.
-        write:  "Retry_Limit": "2"
+        write:  "Retry_Limit": "1"
 
 slowed  task.json:17, task.json:30  [OUTPUT] http: Retry_Limit no_limits
         After an outage lines may come up to 33 min late: retries move apart to 2001 s (scheduler.cap is 2000 s unless set).
-        write:  "Retry_Limit": "2"
+        write:  "Retry_Limit": "1"
 
 slowed  task.json:18  [OUTPUT] http: net.io_timeout 10
         Shorter than the 15 s for which a busy receiver holds a request: it is sent again, each time a retry less (and still counted once).
