@@ -85,7 +85,8 @@ pub(super) fn endless(view: &View<'_>, output: &Section, findings: &mut Vec<Find
     } else {
         return;
     };
-    let finding = output.finding("retries_endless", severity, "Retry_Limit", "").says(says).write("Retry_Limit", TEE_RETRIES);
+    let finding =
+        output.finding("retries_endless", severity, "Retry_Limit", "").says(says).write("Retry_Limit", TEE_RETRIES);
     findings.push(if view.is_firelens() {
         finding
     } else {
