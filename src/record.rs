@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod envelope;
+pub mod format;
 pub mod index;
 pub mod json;
 pub mod level;
