@@ -23,7 +23,7 @@ const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fluent-bit");
 pub(crate) enum Profile {
     Tee,
     Aggregator,
-    /// FireLens's own router with a file of ours: a copy for us on the disk.
+    /// FireLens's own router with a file of ours: it forwards to itself, onto a disk.
     Init,
 }
 
@@ -95,7 +95,11 @@ impl Router {
         let mut nodes = Vec::new();
         let (ours, name) = match profile {
             Profile::Tee => (changed(&placed(&shipped("tee.conf"), to, &storage), changes), "http.2"),
-            Profile::Init => (changed(&placed(&shipped("firelens-init.conf"), to, &storage), changes), "http.2"),
+            Profile::Init => {
+                let config = placed(&shipped("firelens-init.conf"), to, &storage);
+                let loopback = free_port().port().to_string();
+                (changed(&config.replace("24225", &loopback), changes), "http.3")
+            }
             Profile::Aggregator => {
                 let forward = free_port();
                 let config = changed(&placed(&shipped("aggregator.conf"), to, &storage), changes)
@@ -178,7 +182,7 @@ fn placed(config: &str, to: SocketAddr, storage: &Path) -> String {
         .replace("/var/lib/fluent-bit/emberwatch", &storage.display().to_string())
 }
 
-/// Sets keys of the last section; an empty value leaves the key out.
+/// Sets keys in the last section and takes them out of all others; one with an empty value is only taken out.
 fn changed(config: &str, changes: &Changes) -> String {
     let is = |line: &&str, key: &str| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case(key));
     let mut lines: Vec<String> =

@@ -28,7 +28,7 @@ struct FluentBit {
     path: PathBuf,
     /// 1.9 knows neither YAML nor `net.io_timeout`.
     old: bool,
-    /// Its plugins and build flags, as it lists them.
+    /// Its build flags, as it lists them.
     abilities: String,
 }
 
@@ -149,9 +149,8 @@ impl FluentBit {
     /// Whether this build can run the configuration; says so if not.
     fn takes(&self, name: &str, config: &str) -> bool {
         let yaml_too_new = self.old && name.ends_with(".yaml") && !config.contains("[OUTPUT]");
-        let filter_missing = config.contains("rewrite_tag") && !self.abilities.contains("rewrite_tag");
         let database_missing = config.contains("tail.db") && !self.abilities.contains("SQLDB");
-        let takes = !(yaml_too_new || filter_missing || database_missing);
+        let takes = !(yaml_too_new || database_missing);
         if !takes {
             #[expect(clippy::print_stdout, reason = "who runs the tests is to know what they left out")]
             {
@@ -214,6 +213,7 @@ impl FluentBit {
         let config = self
             .placed(&config, home.path(), program.ingest_addr())
             .replace("24224", &aggregator.to_string())
+            .replace("24225", &free_port().to_string())
             .replace("Name               tail\n", "Name               tail\n    Read_from_Head     on\n")
             .replace("pipeline:\n  outputs:", &yaml_input(&records));
         let mut sidecar = None;
