@@ -27,6 +27,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
 use admission::{Admission, Room, Weight};
@@ -271,7 +272,7 @@ impl Ingest {
                 }
                 Err(error) => {
                     // What decoded before the fault counts; the rest is one rejected line.
-                    tracing::warn!(%error, encoding = encoding.as_str(), at_byte = decoded, "body cannot be decoded from here on");
+                    undecodable(&error, encoding, decoded);
                     broken = true;
                 }
             }
@@ -283,7 +284,7 @@ impl Ingest {
                 sound &= split.feed(plain, |line| batch.line(line));
             })
         {
-            tracing::warn!(%error, encoding = encoding.as_str(), at_byte = decoded, "body ends before its compression does");
+            undecodable(&error, encoding, decoded);
             broken = true;
         }
         // The record it broke off in is part of what was rejected.
@@ -297,6 +298,16 @@ impl Ingest {
             None => self.admission.enter_small(self.admission.deadline()).await.ok_or(Answer::Overloaded)?,
         };
         reading.end().map(|batch| (batch, delivery, room)).ok_or(Answer::Aborted)
+    }
+}
+
+static UNDECODABLE: Alarm = Alarm::new();
+
+/// What came before the fault counts.
+fn undecodable(error: &std::io::Error, encoding: Encoding, at_byte: u64) {
+    if let Some(held_back) = UNDECODABLE.due() {
+        let encoding = encoding.as_str();
+        tracing::warn!(%error, encoding, at_byte, held_back, "a body cannot be decoded from there on");
     }
 }
 

@@ -12,7 +12,7 @@
 //! 7. [`notify`] delivers it.
 //!
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
-//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`failpoint`]; and beside the river
+//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
 //! [`fluent_bit`], which advises on the configuration of who sends, and [`ping`].
 
 pub mod app;
@@ -28,6 +28,7 @@ pub mod ledger;
 pub mod escalation;
 pub mod notify;
 
+pub mod alarm;
 pub mod failpoint;
 pub mod fault;
 pub mod fluent_bit;

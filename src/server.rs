@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::alarm::Alarm;
 use crate::ingest::reply::{self, Answer};
 use crate::ingest::{self, Ingest, Peer, Phase};
 use crate::metrics::Metrics;
@@ -306,9 +307,16 @@ impl Server {
         if *method == Method::POST || *method == Method::PUT {
             // Most likely an [OUTPUT] with another URI: it loses everything it sends.
             self.metrics.client_will_drop.with_label_values(&["404"]).inc();
+            let Some(held_back) = UNKNOWN_PATH.due() else { return not_found() };
             let shown: String = path.chars().filter(|c| c.is_ascii_graphic()).take(80).collect();
-            tracing::warn!(path = shown, "nothing is here: a Fluent Bit [OUTPUT] needs `URI /ingest`");
+            tracing::warn!(path = shown, held_back, "nothing is here: a Fluent Bit [OUTPUT] needs `URI /ingest`");
         }
-        respond::error(StatusCode::NOT_FOUND, "not_found", "nothing is here; logs go to POST /ingest", None)
+        not_found()
     }
+}
+
+static UNKNOWN_PATH: Alarm = Alarm::new();
+
+fn not_found() -> Response<Full<Bytes>> {
+    respond::error(StatusCode::NOT_FOUND, "not_found", "nothing is here; logs go to POST /ingest", None)
 }

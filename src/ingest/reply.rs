@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::decode::Encoding;
 use super::stage::Tally;
+use crate::alarm::Alarm;
 use crate::ledger::DeliveryKey;
 use crate::metrics::Metrics;
 
@@ -112,6 +113,10 @@ impl Answer {
     }
 }
 
+static TOO_LARGE: Alarm = Alarm::new();
+static UNKNOWN_ENCODING: Alarm = Alarm::new();
+static UNAUTHORIZED: Alarm = Alarm::new();
+
 /// Whether a person (or a script) asks for counts.
 pub fn wants_json(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(|v| v.to_str().is_ok_and(|v| v.contains("application/json")))
@@ -121,12 +126,20 @@ pub fn response(answer: &Answer, person: bool, metrics: &Metrics) -> Response<Fu
     let mut status = answer.status();
     if status.is_client_error() {
         metrics.client_will_drop.with_label_values(&[status.as_str()]).inc();
-        tracing::warn!(
-            status = status.as_u16(),
-            reason = answer.label(),
-            "a sender will drop a chunk: {}",
-            answer.message()
-        );
+        let alarm = match answer {
+            Answer::TooLarge { .. } => &TOO_LARGE,
+            Answer::UnknownEncoding(_) => &UNKNOWN_ENCODING,
+            _ => &UNAUTHORIZED,
+        };
+        if let Some(held_back) = alarm.due() {
+            tracing::warn!(
+                status = status.as_u16(),
+                reason = answer.label(),
+                held_back,
+                "a sender will drop a chunk: {}",
+                answer.message()
+            );
+        }
     }
     let body = match answer {
         Answer::Counted { counts, .. } if person => {

@@ -11,6 +11,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, ORIGIN, W
 use hyper::{Response, StatusCode};
 
 use super::respond;
+use crate::alarm::Alarm;
 use crate::secret::Secret;
 
 #[derive(Clone)]
@@ -83,11 +84,10 @@ impl Gate {
             Some(Token { retired_until: None, name, .. }) => Proof::Token(name),
             Some(Token { retired_until: Some(until), name, .. }) => {
                 let spared = (self.clock)() < *until;
-                tracing::warn!(
-                    token = name,
-                    "a sender uses a retired token: give it the new one{}",
-                    if spared { "; it is told to come again" } else { ", or it loses everything it sends" }
-                );
+                if let Some(held_back) = RETIRED.due() {
+                    let then = if spared { "; it is told to come again" } else { ", or it loses everything it sends" };
+                    tracing::warn!(token = name, held_back, "a sender uses a retired token: give it the new one{then}");
+                }
                 if spared { Proof::Retired } else { Proof::None }
             }
         }
@@ -120,6 +120,8 @@ impl Gate {
         }
     }
 }
+
+static RETIRED: Alarm = Alarm::new();
 
 /// One from `http_User`, one from a `Header` line, and room for a mistake or two.
 const CREDENTIALS_MAX: usize = 4;

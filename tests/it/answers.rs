@@ -553,11 +553,11 @@ fn a_request_that_takes_too_long_is_answered_503_and_counts_nothing() {
 fn a_wrong_path_is_404_and_a_wrong_method_405_and_both_are_alarmed() {
     let program = start("");
     let (control, ingest) = (program.control_addr(), program.ingest_addr());
-    assert_eq!(error_of(&post(ingest, "/")), (404, "not_found".to_owned()));
-    assert_eq!(error_of(&post(ingest, "/ingest/")), (404, "not_found".to_owned()));
     let put = Connection::open(ingest).send(&Request::new("PUT", "/api/logs").body(SMALL));
     assert_eq!(put.status, 404);
     assert!(put.text().contains("/ingest"), "{}", put.text());
+    assert_eq!(error_of(&post(ingest, "/")), (404, "not_found".to_owned()));
+    assert_eq!(error_of(&post(ingest, "/ingest/")), (404, "not_found".to_owned()));
     // A person who looks around loses nothing.
     assert_eq!(get(ingest, "/nothing").status, 404);
     assert_eq!(Scrape::of(control).get("client_will_drop_total{status=\"404\"}"), 3);
