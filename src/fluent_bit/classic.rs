@@ -100,18 +100,14 @@ fn level(line: &str, indent: &mut Option<String>) -> Result<Level, &'static str>
 
 #[cfg(test)]
 mod tests {
-    use crate::fluent_bit::tests::{classic, unreadable};
+    use crate::fluent_bit::tests::{classic, entries, unreadable};
 
     #[test]
     fn sections_keys_comments_and_variables_are_read() {
         let text = "# head\n@SET port=8080\n[SERVICE]\n    Flush 1\n\n    # inner\n[Output]\n    NAME  http \r\n    \
                     Header X  Y z\n    Header A b\n    Port ${port}\n    Host ${HOST}\n";
         let configuration = classic(text);
-        let told: Vec<String> = configuration
-            .sections
-            .iter()
-            .flat_map(|s| s.entries.iter().map(|e| format!("{} {}={}", e.line, e.key, e.value)))
-            .collect();
+        let told = entries(&configuration);
         assert_eq!(
             told,
             ["4 flush=1", "8 name=http", "9 header=X  Y z", "10 header=A b", "11 port=8080", "12 host=${HOST}"]

@@ -110,7 +110,7 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use crate::fluent_bit::tests::{read_text, unreadable};
+    use crate::fluent_bit::tests::{entries, read_text, unreadable};
 
     const TASK: &str = r#"{
   "containerDefinitions": [
@@ -126,11 +126,7 @@ mod tests {
     #[test]
     fn options_become_the_output_that_firelens_generates() {
         let configuration = read_text("t.json", TASK);
-        let told: Vec<String> = configuration
-            .sections
-            .iter()
-            .flat_map(|s| s.entries.iter().map(|e| format!("{} {}={}", e.line, e.key, e.value)))
-            .collect();
+        let told = entries(&configuration);
         assert_eq!(
             told,
             [

@@ -51,6 +51,12 @@ pub(super) fn unreadable(path: &str, text: &str) -> String {
     read(Path::new(path), &files(&[(path, text)])).unwrap_err().to_string()
 }
 
+/// `line key=value` of every entry, in order.
+pub(super) fn entries(configuration: &Configuration) -> Vec<String> {
+    let all = configuration.sections.iter().flat_map(|section| &section.entries);
+    all.map(|entry| format!("{} {}={}", entry.line, entry.key, entry.value)).collect()
+}
+
 /// The severities and names of findings whose rule begins with `prefix`, as they were found.
 pub(super) fn rules_with(receiver: &Receiver, path: &str, text: &str, prefix: &str) -> String {
     let mut findings = Vec::new();

@@ -103,7 +103,7 @@ fn snake(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fluent_bit::tests::{read_text, unreadable};
+    use crate::fluent_bit::tests::{entries, read_text, unreadable};
 
     #[test]
     fn sections_env_and_lists_are_read() {
@@ -111,11 +111,7 @@ mod tests {
                     outputs:\n    - name: http\n      match: '*'\n      retryLimit: 2\n      port: ${PORT}\n      \
                     header:\n        - A b\n        - C d\n";
         let configuration = read_text("f.yaml", text);
-        let told: Vec<String> = configuration
-            .sections
-            .iter()
-            .flat_map(|s| s.entries.iter().map(|e| format!("{} {}={}", e.line, e.key, e.value)))
-            .collect();
+        let told = entries(&configuration);
         assert_eq!(
             told,
             [
