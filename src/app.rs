@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::{self, Config, Origin as ConfigOrigin, Retired, tls};
 use crate::escalation;
 use crate::failpoint::Failpoint;
+use crate::ingest::quarantine::Bounds;
 use crate::ingest::{self, Ingest, Phase};
 use crate::ledger::writer::{self, Parts};
 use crate::ledger::{Ledger, engine};
@@ -294,6 +295,7 @@ fn server(
         admission_wait: Duration::from_secs(config.server.admission_wait_seconds),
         request_time: Duration::from_secs(config.server.request_seconds),
         tag_header: config.ingest.tag_header.to_ascii_lowercase(),
+        quarantine: Bounds { max_samples: config.quarantine.max_samples, max_bytes: config.quarantine.max_bytes },
     };
     let grace_ms = seconds_ms(config.server.retired_grace_seconds);
     let started_ms = now_ms();
@@ -308,11 +310,13 @@ fn server(
             since.saturating_add(grace_ms)
         }),
     });
+    let ingest = Ingest::new(settings, phases.clone(), metrics.clone(), now_ms);
     Server {
-        ingest: Ingest::new(settings, phases.clone(), metrics.clone(), now_ms),
         control: Control {
             phase: phases.clone(),
             metrics: metrics.clone(),
+            quarantine: ingest.quarantine.clone(),
+            services: ingest.services.clone(),
             clock: now_ms,
             started_ms,
             about: About {
@@ -322,6 +326,7 @@ fn server(
                 destinations: names.to_vec(),
             },
         },
+        ingest,
         gate: Gate {
             tokens: tokens.collect(),
             certificates: config.server.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),

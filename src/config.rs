@@ -33,6 +33,7 @@ use crate::watch::rule::Rule;
 pub struct Config {
     pub server: Server,
     pub ingest: Ingest,
+    pub quarantine: Quarantine,
     pub time: Time,
     pub store: Store,
     pub escalation: Escalation,
@@ -106,6 +107,14 @@ pub struct Ingest {
     pub max_groups_per_batch: usize,
     /// The header that `header_tag` of the output names.
     pub tag_header: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// 0: nothing is kept.
+    pub max_samples: usize,
+    /// Of each.
+    pub max_bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,16 @@ pub mod admission;
 pub mod decode;
 pub mod lines;
 pub mod msgpack;
+pub mod quarantine;
 pub mod reply;
+pub mod services;
 pub mod snappy;
 pub mod split;
 pub mod stage;
 pub mod values;
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,9 +34,11 @@ use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
 use admission::{Admission, Room, Weight};
 use decode::{Decoder, Encoding};
+use quarantine::{From, Quarantine, Rest};
 use reply::{Answer, Counts};
+use services::Services;
 use split::Split;
-use stage::{Batch, Outcome};
+use stage::{Batch, Finished, Outcome};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -56,6 +60,7 @@ pub struct Settings {
     pub tag_header: String,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    pub quarantine: quarantine::Bounds,
 }
 
 /// Long enough for a network to stumble, short enough that a drip does not hold its connection for long.
@@ -92,6 +97,8 @@ pub struct Ingest {
     phase: watch::Receiver<Phase>,
     admission: Admission,
     metrics: Metrics,
+    pub quarantine: Arc<Quarantine>,
+    pub services: Arc<Services>,
     /// Unix milliseconds.
     clock: fn() -> i64,
 }
@@ -121,7 +128,8 @@ impl Peer {
 impl Ingest {
     pub fn new(settings: Settings, phase: watch::Receiver<Phase>, metrics: Metrics, clock: fn() -> i64) -> Ingest {
         let admission = Admission::new(settings.max_requests, settings.max_bytes_in_flight, settings.admission_wait);
-        Ingest { settings, phase, admission, metrics, clock }
+        let quarantine = Arc::new(Quarantine::new(settings.quarantine));
+        Ingest { settings, phase, admission, metrics, quarantine, services: Arc::default(), clock }
     }
 
     /// Answers one request. `token`: the name that its credentials proved, empty where none are asked for.
@@ -176,7 +184,7 @@ impl Ingest {
         }
         let weight = Weight::of(announced, encoding);
         let answer = match self.read(&ledger, seed, &sender, encoding, weight, body).await {
-            Ok((batch, delivery, room)) => commit(ledger, batch, delivery, self.metrics.clone(), room).await,
+            Ok((batch, delivery, room)) => self.commit(ledger, batch, delivery, room).await,
             Err(answer) => answer,
         };
         if let Answer::Counted { delivery: Some(delivery), .. } = &answer {
@@ -215,7 +223,7 @@ impl Ingest {
         B: hyper::body::Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let batch = Batch::new(ledger.watches(), &self.settings, sender.tag, (self.clock)());
+        let batch = Batch::new(ledger.watches(), &self.settings, sender.owned(), (self.clock)());
         let mut reading = Reading { batch: Some(batch), metrics: &self.metrics };
         let Some(batch) = &mut reading.batch else { return Err(Answer::Aborted) };
         let mut split = Split::new(self.settings.max_line_bytes);
@@ -228,8 +236,9 @@ impl Ingest {
         };
         let mut digest = xxhash_rust::xxh3::Xxh3::with_seed(seed);
         let (mut encoded, mut decoded) = (0u64, 0u64);
-        // `sound`: what was decoded could be cut into records. `broken`: it could not be decoded further.
-        let (mut sound, mut broken) = (true, false);
+        let bounds = self.settings.quarantine;
+        // `rest`: from here on nothing could be cut into records. `broken`: nothing could be decoded further.
+        let (mut rest, mut broken) = (None, false);
         let mut room = None;
         let mut rate = Rate::new(self.settings.min_body_rate);
         loop {
@@ -257,12 +266,16 @@ impl Ingest {
                 return Err(Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" });
             }
             if broken {
+                rest.iter_mut().for_each(|rest: &mut Rest| rest.feed(&data, bounds));
                 continue;
             }
             let fed = decoder.feed(&data, |plain| {
+                let before = decoded;
                 decoded += plain.len() as u64;
                 digest.update(plain);
-                sound &= split.feed(plain, |line| batch.line(line));
+                if !split.feed(plain, |line| batch.line(line)) {
+                    rest.get_or_insert_with(|| Rest::new(encoding, before, NO_RECORD)).feed(plain, bounds);
+                }
                 decoded <= self.settings.max_decoded_bytes
             });
             match fed {
@@ -274,22 +287,30 @@ impl Ingest {
                     // What decoded before the fault counts; the rest is one rejected line.
                     undecodable(&error, encoding, decoded);
                     broken = true;
+                    // Which of the bytes of this piece it was is not known: all of them are shown.
+                    rest.get_or_insert_with(|| Rest::new(encoding, decoded, error)).feed(&data, bounds);
                 }
             }
         }
         if !broken
             && let Err(error) = decoder.finish(|plain| {
+                let before = decoded;
                 decoded += plain.len() as u64;
                 digest.update(plain);
-                sound &= split.feed(plain, |line| batch.line(line));
+                if !split.feed(plain, |line| batch.line(line)) {
+                    rest.get_or_insert_with(|| Rest::new(encoding, before, NO_RECORD)).feed(plain, bounds);
+                }
             })
         {
             undecodable(&error, encoding, decoded);
-            broken = true;
+            rest.get_or_insert_with(|| Rest::new(encoding, decoded, error));
         }
         // The record it broke off in is part of what was rejected.
-        if broken || !sound || !split.finish(|line| batch.line(line)) {
-            batch.undecodable();
+        if rest.is_none() && !split.finish(|line| batch.line(line)) {
+            rest = Some(Rest::new(encoding, decoded, "the body ends within a record"));
+        }
+        if let Some(rest) = rest {
+            batch.undecodable(rest);
         }
         self.metrics.bytes.inc_by(decoded);
         let delivery = sender.may_repeat.then(|| DeliveryKey { digest: digest.digest128(), sender: sender.id });
@@ -298,6 +319,47 @@ impl Ingest {
             None => self.admission.enter_small(self.admission.deadline()).await.ok_or(Answer::Overloaded)?,
         };
         reading.end().map(|batch| (batch, delivery, room)).ok_or(Answer::Aborted)
+    }
+
+    /// Hands a batch over and publishes what became of its lines: in a task of its own, so that neither a client
+    /// that hangs up nor a deadline can come between the two.
+    async fn commit(&self, ledger: Ledger, batch: Batch, delivery: Option<DeliveryKey>, room: Room) -> Answer {
+        let (metrics, now_ms) = (self.metrics.clone(), (self.clock)());
+        let (quarantine, known) = (self.quarantine.clone(), self.services.clone());
+        let committing = tokio::spawn(async move {
+            // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
+            let _room = room;
+            let Finished { staged, tally, services, rejects } = batch.finish(delivery);
+            let has_effect = !staged.groups.is_empty();
+            let committed = match ledger.commit(staged).await {
+                Ok(committed) => committed,
+                Err(_) => {
+                    metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(tally.read());
+                    return Answer::Unavailable;
+                }
+            };
+            if committed.repeat {
+                metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(tally.read());
+            } else {
+                tally.publish(&metrics);
+                if tally.rejected() > 0 {
+                    // Whose records are all of one service, his rejected lines are of it too.
+                    let service = if let [only] = services.as_slice() { Some(only.service.as_str()) } else { None };
+                    metrics.quarantine_samples.add(quarantine.take(rejects, service, now_ms) as i64);
+                }
+                known.add(&services);
+                for service in &services {
+                    service.publish(&metrics);
+                    if let Some(newest_ms) = service.newest_ms {
+                        ledger.shards().saw(&service.cluster, &service.service, newest_ms);
+                    }
+                }
+            }
+            let counts = Counts { tally, repeat: committed.repeat, crossed: committed.crossings };
+            Answer::Counted { counts, delivery: delivery.filter(|_| has_effect) }
+        });
+        // It ends early only if it panicked, and then nobody knows what counts: the sender is to come again.
+        committing.await.unwrap_or(Answer::Unavailable)
     }
 }
 
@@ -310,6 +372,9 @@ fn undecodable(error: &std::io::Error, encoding: Encoding, at_byte: u64) {
         tracing::warn!(%error, encoding, at_byte, held_back, "a body cannot be decoded from there on");
     }
 }
+
+/// What is wrong with bytes that no record begins with.
+const NO_RECORD: &str = "no record begins here";
 
 /// Whether a body brings enough bytes. Between two looks there is a span in which it must.
 struct Rate {
@@ -368,39 +433,6 @@ where
     }
 }
 
-/// Hands a batch over and publishes what became of its lines: in a task of its own, so that neither a client
-/// that hangs up nor a deadline can come between the two.
-async fn commit(ledger: Ledger, batch: Batch, delivery: Option<DeliveryKey>, metrics: Metrics, room: Room) -> Answer {
-    let committing = tokio::spawn(async move {
-        // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
-        let _room = room;
-        let (staged, tally, services) = batch.finish(delivery);
-        let has_effect = !staged.groups.is_empty();
-        let committed = match ledger.commit(staged).await {
-            Ok(committed) => committed,
-            Err(_) => {
-                metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(tally.read());
-                return Answer::Unavailable;
-            }
-        };
-        if committed.repeat {
-            metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(tally.read());
-        } else {
-            tally.publish(&metrics);
-            for service in &services {
-                service.publish(&metrics);
-                if let Some(newest_ms) = service.newest_ms {
-                    ledger.shards().saw(&service.cluster, &service.service, newest_ms);
-                }
-            }
-        }
-        let counts = Counts { tally, repeat: committed.repeat, crossed: committed.crossings };
-        Answer::Counted { counts, delivery: delivery.filter(|_| has_effect) }
-    });
-    // It ends early only if it panicked, and then nobody knows what counts: the sender is to come again.
-    committing.await.unwrap_or(Answer::Unavailable)
-}
-
 /// A batch whose body has not ended. Dropped so, for whatever reason, its lines end as aborted.
 struct Reading<'m> {
     batch: Option<Batch>,
@@ -425,6 +457,8 @@ impl Drop for Reading<'_> {
 /// Who sends: what a repeat must come from to be one.
 struct Sender<'h> {
     id: u64,
+    ip: IpAddr,
+    token: &'h str,
     tag: Option<&'h [u8]>,
     /// Fluent Bit sends no `Accept`; who does is a person or a script, whose equal bodies all count.
     may_repeat: bool,
@@ -433,7 +467,7 @@ struct Sender<'h> {
 }
 
 impl<'h> Sender<'h> {
-    fn of(peer: &Peer, token: &str, headers: &'h HeaderMap, settings: &Settings) -> Sender<'h> {
+    fn of(peer: &Peer, token: &'h str, headers: &'h HeaderMap, settings: &Settings) -> Sender<'h> {
         let tag = headers.get(&settings.tag_header).map(hyper::header::HeaderValue::as_bytes);
         let ip = client(peer.ip, headers, &settings.trusted_proxies);
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
@@ -443,7 +477,13 @@ impl<'h> Sender<'h> {
         }
         let pooled =
             headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED) || headers.contains_key(VIA);
-        Sender { id: hash.digest(), tag, may_repeat: !headers.contains_key(ACCEPT), connection_is_its_own: !pooled }
+        let may_repeat = !headers.contains_key(ACCEPT);
+        Sender { id: hash.digest(), ip, token, tag, may_repeat, connection_is_its_own: !pooled }
+    }
+
+    fn owned(&self) -> From {
+        let tag = self.tag.map(<[u8]>::to_vec);
+        From { sender: self.id, address: self.ip, token: self.token.to_owned(), tag }
     }
 }
 

@@ -98,6 +98,8 @@ pub enum Refused {
     Configured,
     #[error("{0} watches is the most (POST replaces a label, DELETE makes room)")]
     Full(usize),
+    #[error("{0} regexes in all watches is the most (DELETE a watch that has some, or use contains)")]
+    Regexes(usize),
 }
 
 /// What the writer is asked.

@@ -21,6 +21,7 @@ pub struct Metrics {
     pub lines: IntCounterVec,
     pub rejected: IntCounterVec,
     pub lines_cut: IntCounter,
+    pub quarantine_samples: IntGauge,
     pub bytes: IntCounter,
     pub batches: IntCounterVec,
     pub client_will_drop: IntCounterVec,
@@ -59,6 +60,7 @@ impl Metrics {
             lines: counters(r, "lines_total", "Lines read, by what became of them", &["outcome"])?,
             rejected: counters(r, "rejected_lines_total", "Lines that are no record, by reason", &["reason"])?,
             lines_cut: counter(r, "cut_lines_total", "Lines longer than ingest.max_line_bytes, matched on their head")?,
+            quarantine_samples: gauge(r, "quarantine_samples", "Samples of lines that are no record, held")?,
             bytes: counter(r, "bytes_total", "Bytes of bodies read, decoded")?,
             batches: counters(r, "batches_total", "Ingest requests, by answer", &["answer"])?,
             client_will_drop: counters(

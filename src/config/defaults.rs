@@ -101,6 +101,14 @@ pub const MAX_GROUPS_PER_BATCH: Whole = whole(10_000, 100, 1_000_000);
 /// What we write into the configurations that we ship; Fluent Bit has no default of its own.
 pub const TAG_HEADER: &str = "X-Tag";
 
+// === quarantine ===
+
+/// Entries of lines that were not understood, kept in memory: more kinds of garbage than anybody reads. 0: none.
+pub const QUARANTINE_SAMPLES: Whole = whole(200, 0, 2_000);
+
+/// Held of each, ten times what is shown, so that redaction sees a secret whole; more of it for who has longer ones.
+pub const QUARANTINE_BYTES: Whole = whole(4 * KIB, 400, 64 * KIB);
+
 // === time ===
 
 /// Above the longest pause an honest sender makes between retries in ordinary trouble.

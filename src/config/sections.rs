@@ -14,10 +14,11 @@ use toml::Table;
 use super::defaults as d;
 use super::reader::{FAILPOINT_VARIABLE, Reader, Section, Setting};
 use super::text::{self, URL_FORM};
-use super::{Config, Escalation, Ingest, Log, LogFormat, Notify, Slack, Store, Time};
+use super::{Config, Escalation, Ingest, Log, LogFormat, Notify, Quarantine, Slack, Store, Time};
 use crate::fault::{Fault, join, quoted};
 use crate::notify::slack::SlackTarget;
 use crate::watch::rule::Rule;
+use crate::watch::rule::pattern::REGEXES_MAX;
 
 pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) -> (Config, Vec<Fault>) {
     let mut reader = Reader::new(env, cwd);
@@ -25,6 +26,7 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
     let config = Config {
         server: server::read(root.section("server")),
         ingest: ingest(root.section("ingest")),
+        quarantine: quarantine(root.section("quarantine")),
         time: time(root.section("time")),
         store: store(root.section("store")),
         escalation: escalation(root.section("escalation")),
@@ -49,6 +51,15 @@ fn ingest(mut section: Section<'_, '_>) -> Ingest {
     };
     section.finish();
     ingest
+}
+
+fn quarantine(mut section: Section<'_, '_>) -> Quarantine {
+    let quarantine = Quarantine {
+        max_samples: section.count("max_samples", d::QUARANTINE_SAMPLES),
+        max_bytes: section.count("max_bytes", d::QUARANTINE_BYTES),
+    };
+    section.finish();
+    quarantine
 }
 
 fn time(mut section: Section<'_, '_>) -> Time {
@@ -172,6 +183,10 @@ fn watches(root: &mut Section<'_, '_>) -> Vec<Rule> {
                 labels.insert(label, path);
             }
         }
+    }
+    let regexes: usize = rules.iter().map(Rule::regexes).sum();
+    if regexes > REGEXES_MAX {
+        root.reader.push(Fault::new("watch", format!("has {regexes} regexes in all; {REGEXES_MAX} is the most")));
     }
     rules
 }

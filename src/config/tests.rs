@@ -79,6 +79,7 @@ fn without_any_source_the_defaults_hold() {
         config.ingest,
         Ingest { max_line_bytes: 1 << 20, max_groups_per_batch: 10_000, tag_header: "X-Tag".into() }
     );
+    assert_eq!(config.quarantine, Quarantine { max_samples: 200, max_bytes: 4096 });
     assert_eq!(config.time, Time { lateness_seconds: 900 });
     assert_eq!(
         config.store,
@@ -163,6 +164,10 @@ fn everything_can_be_set() {
             max_groups_per_batch = 100
             tag_header = "X-Fluent-Tag"
 
+            [quarantine]
+            max_samples = 0
+            max_bytes = 400
+
             [time]
             lateness_seconds = 60
 
@@ -223,6 +228,7 @@ fn everything_can_be_set() {
         config.ingest,
         Ingest { max_line_bytes: 1024, max_groups_per_batch: 100, tag_header: "X-Fluent-Tag".into() }
     );
+    assert_eq!(config.quarantine, Quarantine { max_samples: 0, max_bytes: 400 });
     assert_eq!(config.time, Time { lateness_seconds: 60 });
     assert_eq!(
         config.store,

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::lines::Line;
+use super::quarantine::{From, Rejects, Rest};
 use crate::escalation::SAMPLES_MAX;
 use crate::ledger::window::{Bucket, Width};
 use crate::ledger::{DeliveryKey, Lane, Staged, StagedGroup};
 use crate::metrics::Metrics;
+use crate::record::format::Format;
 use crate::record::json::Malformed;
 use crate::record::stripped::Sample;
 use crate::record::{Delivery, Piece, Reader, Record};
@@ -21,7 +23,7 @@ use crate::watch::{Watch, WatchSet, group_key};
 /// A record's own time may be this far ahead of ours before it is not believed, in milliseconds.
 const AHEAD_MAX_MS: i64 = 60_000;
 /// Services that get figures of their own, of one batch and as metric labels; the rest is `other`.
-const SERVICES_MAX: usize = 200;
+pub const SERVICES_MAX: usize = 200;
 
 /// Buckets that all groups of one batch may hold, 4 MiB; beyond it lines count in the nearest one.
 const BUCKETS_MAX: usize = 256 * 1024;
@@ -74,6 +76,11 @@ pub struct Tally {
 /// Reason of the lines that stand for a body's undecodable rest.
 const UNDECODABLE: &str = "undecodable";
 
+/// Every reason a line may be rejected for.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    Malformed::ALL.iter().map(|r| r.as_str()).chain([UNDECODABLE])
+}
+
 impl Tally {
     pub fn rejected(&self) -> u64 {
         self.rejected.iter().sum()
@@ -85,8 +92,7 @@ impl Tally {
     }
 
     pub fn reasons(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let names = Malformed::ALL.iter().map(|r| r.as_str()).chain([UNDECODABLE]);
-        names.zip(self.rejected).filter(|(_, count)| *count > 0)
+        reasons().zip(self.rejected).filter(|(_, count)| *count > 0)
     }
 
     pub fn publish(&self, metrics: &Metrics) {
@@ -114,6 +120,8 @@ pub struct ServiceFigures {
     pub lines: u64,
     /// Time of its newest live record: a backlog is no sign of life.
     pub newest_ms: Option<i64>,
+    /// In which form its lines came, in the order of [`Format::ALL`].
+    pub formats: [u64; Format::ALL.len()],
 }
 
 impl ServiceFigures {
@@ -147,12 +155,14 @@ struct Sheet {
     last_service: (Vec<u8>, usize),
     lateness_ms: i64,
     scratch: Vec<u8>,
+    rejects: Rejects,
 }
 
 // === impl Batch ===
 
 impl Batch {
-    pub fn new(set: Arc<WatchSet>, settings: &Settings, tag: Option<&[u8]>, arrival_ms: i64) -> Batch {
+    pub fn new(set: Arc<WatchSet>, settings: &Settings, from: From, arrival_ms: i64) -> Batch {
+        let tag = from.tag.clone();
         let sheet = Sheet {
             tally: Tally::default(),
             groups: HashMap::new(),
@@ -164,15 +174,9 @@ impl Batch {
             last_service: (Vec::new(), usize::MAX),
             lateness_ms: settings.lateness_ms,
             scratch: Vec::new(),
+            rejects: Rejects::new(settings.quarantine, from),
         };
-        Batch {
-            set,
-            reader: Reader::default(),
-            scratch: Scratch::default(),
-            sheet,
-            tag: tag.map(<[u8]>::to_vec),
-            arrival_ms,
-        }
+        Batch { set, reader: Reader::default(), scratch: Scratch::default(), sheet, tag, arrival_ms }
     }
 
     pub fn tally(&self) -> &Tally {
@@ -187,25 +191,41 @@ impl Batch {
         self.reader.read(line.bytes, line.cut, delivery, |piece| match piece {
             Piece::Blank => sheet.tally.blank += 1,
             Piece::Record(record) => sheet.record(set, scratch, record, arrival_ms),
-            Piece::Malformed(reason) => sheet.reject(Malformed::ALL.iter().position(|r| *r == reason)),
+            Piece::Malformed(reason) => sheet.reject(reason, line),
         });
     }
 
     /// The rest of the body could not be decoded: one rejected line.
-    pub fn undecodable(&mut self) {
-        self.sheet.reject(None);
+    pub fn undecodable(&mut self, rest: Rest) {
+        self.sheet.rejected(None);
+        self.sheet.rejects.rest(UNDECODABLE, rest);
     }
 
-    pub fn finish(self, delivery: Option<DeliveryKey>) -> (Staged, Tally, Vec<ServiceFigures>) {
+    pub fn finish(self, delivery: Option<DeliveryKey>) -> Finished {
         let groups = self.sheet.groups.into_values().collect();
-        (Staged { delivery, groups }, self.sheet.tally, self.sheet.services)
+        let staged = Staged { delivery, groups };
+        Finished { staged, tally: self.sheet.tally, services: self.sheet.services, rejects: self.sheet.rejects }
     }
+}
+
+/// What a request's lines have added up to.
+pub struct Finished {
+    pub staged: Staged,
+    pub tally: Tally,
+    pub services: Vec<ServiceFigures>,
+    pub rejects: Rejects,
 }
 
 // === impl Sheet ===
 
 impl Sheet {
-    fn reject(&mut self, reason: Option<usize>) {
+    fn reject(&mut self, reason: Malformed, line: Line<'_>) {
+        self.rejected(Malformed::ALL.iter().position(|r| *r == reason));
+        self.rejects.line(reason.as_str(), line.bytes, line.cut);
+    }
+
+    /// `None`: could not be decoded.
+    fn rejected(&mut self, reason: Option<usize>) {
         if let Some(count) = self.tally.rejected.get_mut(reason.unwrap_or(Malformed::ALL.len())) {
             *count += 1;
         }
@@ -297,6 +317,7 @@ impl Sheet {
                         service: service.to_string_lossy().into_owned(),
                         lines: 0,
                         newest_ms: None,
+                        formats: Default::default(),
                     });
                     self.service_places.insert(key.clone(), self.services.len() - 1);
                     self.services.len() - 1
@@ -308,6 +329,9 @@ impl Sheet {
         if let Some(figures) = self.services.get_mut(self.last_service.1) {
             figures.lines += 1;
             figures.newest_ms = figures.newest_ms.max(live_ms);
+            if let Some(count) = figures.formats.get_mut(Format::of(record) as usize) {
+                *count += 1;
+            }
         }
         self.scratch = key;
     }
@@ -322,6 +346,7 @@ impl Sheet {
             service: "other".into(),
             lines: 0,
             newest_ms: None,
+            formats: Default::default(),
         });
         self.service_places.insert(key, self.services.len() - 1);
         self.services.len() - 1

@@ -135,7 +135,8 @@ fn as_object<S: Serializer>(group: &&[(String, Redacted)], serializer: S) -> Res
     serializer.collect_map(group.iter().map(|(key, value)| (key, value)))
 }
 
-fn rfc3339(ms: i64) -> String {
+/// UTC, to the millisecond.
+pub(crate) fn rfc3339(ms: i64) -> String {
     format!("{:.3}", timestamp(ms))
 }
 

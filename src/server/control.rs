@@ -1,5 +1,9 @@
 //! The control API: what is watched, what fires, how the receiver does; and changing the watches.
 
+mod quarantine;
+
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -9,7 +13,7 @@ use tokio::sync::watch;
 
 use super::respond;
 use crate::fault::Fault;
-use crate::ingest::Phase;
+use crate::ingest::{Phase, quarantine::Quarantine, services::Services};
 use crate::ledger::window::Phase as WindowPhase;
 use crate::ledger::{Ledger, Refused};
 use crate::metrics::Metrics;
@@ -22,20 +26,21 @@ const BODY_MAX: usize = 256 * 1024;
 const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 /// Groups shown of one watch, those with the highest counts.
 const GROUPS_SHOWN: usize = 1000;
-
 /// Escalations shown, the newest.
 const ESCALATIONS_SHOWN: usize = 200;
 
 pub struct Control {
     pub phase: watch::Receiver<Phase>,
     pub metrics: Metrics,
+    pub quarantine: Arc<Quarantine>,
+    pub services: Arc<Services>,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
     pub started_ms: i64,
-    /// What `/status` says of the configuration.
     pub about: About,
 }
 
+/// What `/status` says of the configuration.
 #[derive(Clone, Debug)]
 pub struct About {
     pub configuration: String,
@@ -47,7 +52,8 @@ pub struct About {
 impl Control {
     /// Whether anything is at this path.
     pub fn has(&self, path: &str) -> bool {
-        matches!(path, "/metrics" | "/status" | "/watches" | "/escalations") || path.starts_with("/watches/")
+        matches!(path, "/metrics" | "/status" | "/watches" | "/escalations" | "/quarantine")
+            || path.starts_with("/watches/")
     }
 
     pub async fn answer(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -56,6 +62,7 @@ impl Control {
             (&Method::GET, "/metrics", _) => self.metrics_page(),
             (&Method::GET, "/status", _) => respond::json(StatusCode::OK, &self.status()),
             (&Method::GET, "/watches", _) => self.with_ledger(|ledger| self.watches(ledger)),
+            (&Method::GET, "/quarantine", _) => quarantine::answer(&self.quarantine, request.uri().query()),
             (&Method::GET, "/escalations", _) => self.escalations().await,
             (&Method::POST, "/watches", _) => self.post_watch(request).await,
             (&Method::GET, _, Some(label)) => self.with_ledger(|ledger| self.one_watch(ledger, label)),
@@ -63,7 +70,7 @@ impl Control {
             _ => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "GET /metrics, /status, /escalations, /watches, /watches/LABEL; POST /watches; DELETE /watches/LABEL",
+                "GET /metrics, /status, /escalations, /quarantine, /watches, /watches/LABEL; POST /watches; DELETE /watches/LABEL",
                 None,
             ),
         }
@@ -122,6 +129,7 @@ impl Control {
             "lines": lines,
             "watches": watching.as_ref().map(|l| l.watches().watches().len()),
             "firing": firing,
+            "services": quarantine::services(&self.services),
             "outbox": {
                 "destinations": self.about.destinations,
                 "waiting": self.metrics.outbox_rows.get(),
@@ -141,8 +149,7 @@ impl Control {
     }
 
     fn watches(&self, ledger: &Ledger) -> Response<Full<Bytes>> {
-        let set = ledger.watches();
-        let groups = ledger.shards().groups((self.clock)());
+        let (set, groups) = (ledger.watches(), ledger.shards().groups((self.clock)()));
         let shown: Vec<Value> = set.watches().iter().map(|watch| show(watch, ledger, &groups)).collect();
         respond::json(StatusCode::OK, &json!({"watches": shown}))
     }
@@ -282,6 +289,7 @@ fn refused(refusal: &Refused) -> Response<Full<Bytes>> {
         Refused::Unknown => (StatusCode::NOT_FOUND, "unknown_watch"),
         Refused::Configured => (StatusCode::CONFLICT, "configured_watch"),
         Refused::Full(_) => (StatusCode::CONFLICT, "too_many_watches"),
+        Refused::Regexes(_) => (StatusCode::CONFLICT, "too_many_regexes"),
         Refused::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
     };
     respond::error(status, code, &refusal.to_string(), None)

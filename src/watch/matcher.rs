@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
+use super::rule::pattern::Pattern;
 use super::rule::{Expr, Literal, Op, Rule};
 use crate::record::json::Value;
 use crate::record::level::Level;
@@ -46,6 +47,8 @@ enum Test {
     Contains(Box<[u8]>),
     StartsWith(Box<[u8]>),
     EndsWith(Box<[u8]>),
+    /// Linear in the text, whatever both are.
+    Regex(Pattern),
     Exists(bool),
 }
 
@@ -159,6 +162,7 @@ fn test(op: &Op) -> Test {
         Op::Contains(text) => Test::Contains(text.as_bytes().into()),
         Op::StartsWith(text) => Test::StartsWith(text.as_bytes().into()),
         Op::EndsWith(text) => Test::EndsWith(text.as_bytes().into()),
+        Op::Regex(pattern) => Test::Regex(pattern.clone()),
         Op::Exists(yes) => Test::Exists(*yes),
     }
 }
@@ -260,6 +264,7 @@ fn holds(test: &Test, seen: &Seen<'_>) -> bool {
         Test::Contains(text) => memchr::memmem::find(&bytes(value), text).is_some(),
         Test::StartsWith(text) => bytes(value).starts_with(text),
         Test::EndsWith(text) => bytes(value).ends_with(text),
+        Test::Regex(pattern) => pattern.is_match(&bytes(value)),
     }
 }
 

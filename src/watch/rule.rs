@@ -7,12 +7,14 @@
 
 mod condition;
 mod parse;
+pub mod pattern;
 
 use serde_json::{Map, Number, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fault::Fault;
 use crate::notify::notice::Severity;
+use pattern::Pattern;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -69,6 +71,7 @@ pub enum Op {
     Contains(String),
     StartsWith(String),
     EndsWith(String),
+    Regex(Pattern),
     Exists(bool),
 }
 
@@ -246,6 +249,7 @@ impl Op {
             Self::Contains(text) => ("contains", text.as_str().into()),
             Self::StartsWith(text) => ("starts_with", text.as_str().into()),
             Self::EndsWith(text) => ("ends_with", text.as_str().into()),
+            Self::Regex(pattern) => ("regex", pattern.as_str().into()),
             Self::Exists(wanted) => ("exists", (*wanted).into()),
         }
     }

@@ -212,6 +212,8 @@ fn an_invalid_rule_is_refused_with_the_field_the_value_and_the_bound() {
         (with("match", json!({"field": "level", "eq": 50})), "match.eq", "did you mean \"error\"?"),
         (with("match", json!({"field": "status", "gtee": 500})), "match.gtee", "did you mean gte?"),
         (with("match", json!({"any": []})), "match.any", "at least one condition"),
+        (with("match", json!({"regex": "a(b"})), "match.regex", "unclosed group (at character 2)"),
+        (with("match", json!({"regex": r"(\w{1000}){1000}"})), "match.regex", "more than 1048576 bytes"),
         (
             with("match", json!({"all": [{"field": "a", "eq": 1}, {"field": "b", "lt": "x"}]})),
             "match.all[1].lt",
@@ -433,6 +435,19 @@ fn every_operator_decides_on_one_body_as_the_contract_says() {
             vec![4, 5],
         ),
         (json!({"field": "list", "contains": "1"}), vec![5]),
+        (json!({"field": "path", "regex": "^/api/(cart|order)$"}), vec![0, 1]),
+        (json!({"field": "path", "regex": "^$"}), vec![3]),
+        // Of numbers the digits as they were written.
+        (json!({"field": "status", "regex": r"^\d{3}$"}), vec![0, 1]),
+        (json!({"field": "status", "regex": r"^499\.5$"}), vec![2]),
+        (json!({"field": "flag", "regex": "true"}), vec![2, 3]),
+        (json!({"field": "a.b", "regex": r"^\{"}), vec![0, 4]),
+        (json!({"regex": "time.ut"}), vec![0, 2]),
+        (json!({"regex": "TIME.UT"}), vec![]),
+        (json!({"regex": "(?i)TIME.UT"}), vec![0, 2]),
+        (json!({"regex": "\"quoted\""}), vec![3]),
+        (json!({"regex": r"^sp.te R\w+hr$"}), vec![5]),
+        (json!({"not": {"regex": "."}}), vec![4, 6]),
     ];
     for (place, (condition, _)) in cases.iter().enumerate() {
         let mut rule = counting(&format!("case_{place}"), condition);

@@ -10,6 +10,7 @@ mod doors;
 mod framing;
 mod kills;
 mod operation;
+mod quarantine;
 mod real;
 mod records;
 mod refusals;

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Draft, Engine, Now, WATCHES_MAX};
 use crate::ledger::{Refused, WindowKey};
 use crate::watch::rule::Rule;
+use crate::watch::rule::pattern::REGEXES_MAX;
 use crate::watch::{Origin, Watch, WatchKey};
 
 impl Engine {
@@ -16,6 +17,10 @@ impl Engine {
         let place = watches.iter().position(|w| w.rule.label == rule.label);
         if place.is_none() && watches.len() >= WATCHES_MAX {
             return Err(Refused::Full(WATCHES_MAX));
+        }
+        let others = watches.iter().filter(|w| w.rule.label != rule.label).map(|w| w.rule.regexes()).sum::<usize>();
+        if rule.regexes() > 0 && others + rule.regexes() > REGEXES_MAX {
+            return Err(Refused::Regexes(REGEXES_MAX));
         }
         let mut draft = self.draft(now);
         let stored = json!({"set_ms": now.ms, "rule": rule.to_json()});
@@ -88,6 +93,11 @@ pub(super) fn with_stored(base: &[Watch], stored: &[(String, Vec<u8>)]) -> Vec<W
             tracing::error!(label, ?faults, "stored watch cannot be read: left out");
             continue;
         };
+        let others = watches.iter().filter(|w| w.rule.label != *label).map(|w| w.rule.regexes()).sum::<usize>();
+        if rule.regexes() > 0 && others + rule.regexes() > REGEXES_MAX {
+            tracing::error!(label, most = REGEXES_MAX, "too many regexes with those configured: stored watch left out");
+            continue;
+        }
         watches.retain(|w| w.rule.label != *label);
         watches.push(Watch::from_api(rule, stored.get("set_ms").and_then(serde_json::Value::as_i64).unwrap_or(0)));
     }

@@ -1,13 +1,14 @@
 //! From JSON to an [`Expr`]: the `match` of a rule.
 //!
 //! An object is one of `all`, `any`, `not`, or a test: a field with one or more operators, all of
-//! which must hold. `contains`, `starts_with` and `ends_with` may stand alone and are then about
-//! the message. Depth, number of tests and length of texts are bounded here, once, so the matcher
+//! which must hold. `contains`, `starts_with`, `ends_with` and `regex` may stand alone and are then
+//! about the message. Depth, number of tests and length of texts are bounded here, once, so the matcher
 //! may recurse and allocate without asking again.
 
 use serde_json::{Map, Value};
 
 use super::parse::{number, within};
+use super::pattern::{self, Pattern, REGEXES_MAX};
 use super::{
     DEPTH_MAX, Expr, FIELD_MAX_CHARS, IN_MAX, LEVEL_FIELD, LEVELS, Literal, MESSAGE_FIELD, Op, TESTS_MAX,
     TEXT_MAX_CHARS,
@@ -17,12 +18,12 @@ use crate::fault::{Fault, item, join, quoted, shown};
 const GROUPS: [&str; 3] = ["all", "any", "not"];
 
 /// In the order in which several operators of one object become tests.
-const OPERATORS: [&str; 11] =
-    ["eq", "ne", "gt", "gte", "lt", "lte", "in", "contains", "starts_with", "ends_with", "exists"];
+const OPERATORS: [&str; 12] =
+    ["eq", "ne", "gt", "gte", "lt", "lte", "in", "contains", "starts_with", "ends_with", "regex", "exists"];
 
-const BARE_OPERATORS: [&str; 3] = ["contains", "starts_with", "ends_with"];
+const BARE_OPERATORS: [&str; 4] = ["contains", "starts_with", "ends_with", "regex"];
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "field",
     "eq",
     "ne",
@@ -34,28 +35,27 @@ const KEYS: [&str; 15] = [
     "contains",
     "starts_with",
     "ends_with",
+    "regex",
     "exists",
     "all",
     "any",
     "not",
 ];
 
-/// Known to the documentation, not to this program yet; it deserves better than "unknown key".
-const REGEX: &str = "regex";
-
 struct Reader<'a> {
     root: &'a str,
     tests: usize,
+    regexes: usize,
     faults: &'a mut Vec<Fault>,
 }
 
 /// Reads a condition, or pushes everything that is wrong with it.
 pub(super) fn read(value: &Value, key: &str, faults: &mut Vec<Fault>) -> Option<Expr> {
-    Reader { root: key, tests: 0, faults }.expr(value, key, 1)
+    Reader { root: key, tests: 0, regexes: 0, faults }.expr(value, key, 1)
 }
 
 fn is_unknown(name: &str) -> bool {
-    !KEYS.contains(&name) && name != REGEX
+    !KEYS.contains(&name)
 }
 
 // === impl Reader ===
@@ -88,9 +88,7 @@ impl Reader<'_> {
         }
 
         let groups: Vec<_> = GROUPS.into_iter().filter(|name| object.contains_key(*name)).collect();
-        let is_test = object.contains_key("field")
-            || object.contains_key(REGEX)
-            || OPERATORS.iter().any(|name| object.contains_key(*name));
+        let is_test = object.contains_key("field") || OPERATORS.iter().any(|name| object.contains_key(*name));
         match (groups.as_slice(), is_test) {
             ([], true) => self.test(object, key, depth).filter(|_| unknown.is_empty()),
             ([name], false) => self.group(name, &object[*name], key, depth).filter(|_| unknown.is_empty()),
@@ -147,13 +145,8 @@ impl Reader<'_> {
 
     fn test(&mut self, object: &Map<String, Value>, key: &str, depth: usize) -> Option<Expr> {
         let given: Vec<_> = OPERATORS.into_iter().filter(|name| object.contains_key(*name)).collect();
-        let has_regex = object.contains_key(REGEX);
-        if has_regex {
-            let message = "is not supported yet; use contains, starts_with or ends_with";
-            self.fault(Fault::new(join(key, REGEX), message));
-        }
         // An unknown key is likely the operator, misspelt, and has been told already.
-        if given.is_empty() && !has_regex && !object.keys().any(|name| is_unknown(name)) {
+        if given.is_empty() && !object.keys().any(|name| is_unknown(name)) {
             self.fault(Fault::new(key, format!("names a field and no operator; give one of {}", OPERATORS.join(", "))));
         }
         let field = self.field(object, key, &given);
@@ -173,9 +166,6 @@ impl Reader<'_> {
         let ops: Vec<_> = given.iter().map(|name| self.op(name, &object[*name], about, &join(key, name))).collect();
         let ops = ops.into_iter().collect::<Option<Vec<_>>>()?;
         let field = field?;
-        if has_regex {
-            return None;
-        }
         let mut tests: Vec<_> = ops.into_iter().map(|op| Expr::Test { field: field.clone(), op }).collect();
         if tests.len() == 1 { tests.pop() } else { Some(Expr::All(tests)) }
     }
@@ -214,6 +204,7 @@ impl Reader<'_> {
             "contains" => self.phrase(value, key).map(Op::Contains),
             "starts_with" => self.phrase(value, key).map(Op::StartsWith),
             "ends_with" => self.phrase(value, key).map(Op::EndsWith),
+            "regex" => self.pattern(value, key).map(Op::Regex),
             "exists" => {
                 if !value.is_boolean() {
                     self.fault(Fault::wrong(key, "true or false", shown(value)));
@@ -296,5 +287,14 @@ impl Reader<'_> {
             return None;
         };
         within(text, 1..=TEXT_MAX_CHARS, || key.to_owned(), self.faults)
+    }
+
+    fn pattern(&mut self, value: &Value, key: &str) -> Option<Pattern> {
+        self.regexes += 1;
+        // Said once; and nobody compiles hundreds of them to refuse them all.
+        if self.regexes == REGEXES_MAX + 1 {
+            self.fault(Fault::new(self.root, format!("has more than {REGEXES_MAX} regexes")));
+        }
+        if self.regexes > REGEXES_MAX { None } else { pattern::read(value, key, self.faults) }
     }
 }

@@ -85,6 +85,8 @@ fn every_form_of_match_is_read() {
         (json!({"contains": "x"}), test("message", Op::Contains("x".to_owned()))),
         (json!({"starts_with": "x"}), test("message", Op::StartsWith("x".to_owned()))),
         (json!({"ends_with": "x"}), test("message", Op::EndsWith("x".to_owned()))),
+        (json!({"regex": "^x+$"}), test("message", Op::Regex(Pattern::new("^x+$").unwrap()))),
+        (json!({"field": "a", "regex": "(?i)x"}), test("a", Op::Regex(Pattern::new("(?i)x").unwrap()))),
         (
             json!({"field": "status", "lt": 600, "gte": 500}),
             Expr::All(vec![
@@ -163,6 +165,12 @@ fn what_is_just_beyond_a_bound_is_one_fault_that_tells_the_bound() {
         ),
         ("match", deep, format!(".match{}: is nested more than 16 deep", ".not".repeat(16))),
         ("match", json!({"any": many}), ".match: has more than 200 tests".to_owned()),
+        (
+            "match",
+            json!({"regex": "s".repeat(1001)}),
+            ".match.regex: must be 1 to 1000 characters, got 1001".to_owned(),
+        ),
+        ("match", json!({"any": vec![json!({"regex": "x"}); 101]}), ".match: has more than 100 regexes".to_owned()),
     ] {
         assert_eq!(read(&with(key, value)), Err(vec![format!("watch[0]{fault}")]));
     }
@@ -174,6 +182,7 @@ fn what_is_just_within_the_bounds_is_accepted() {
     assert!(matching(deep).is_ok());
     assert!(matching(json!({"any": vec![json!({"field": "a", "gt": 1, "lt": 2}); 100]})).is_ok());
     assert!(matching(json!({"field": "f".repeat(200), "in": vec!["x".repeat(1000); 1000]})).is_ok());
+    assert!(matching(json!({"any": vec![json!({"regex": "x".repeat(1000)}); 100]})).is_ok());
     assert!(read(&with("label", json!("a".repeat(48)))).is_ok());
     assert!(read(&with("summary", json!("é".repeat(500)))).is_ok());
 }
@@ -210,7 +219,7 @@ watch[0].label: must be 1 to 48 of a-z, 0-9 and _, got "A"; "a" would do
 watch[0].match: holds any and not in one object; put each into an object of its own in {"all": […]}
 watch[0].match.any[0].eqq: unknown key; did you mean eq?
 watch[0].match.any[1].contains: must not be empty
-watch[0].match.not.field: is missing; gt needs one, only contains, starts_with, ends_with are about the message without it
+watch[0].match.not.field: is missing; gt needs one, only contains, starts_with, ends_with, regex are about the message without it
 watch[0].match.not.gt: must be a number, got an object
 watch[0].threshold: must be a whole number from 1 to 1000000000000, got 0
 watch[0].window_seconds: is missing; it must be a whole number from 1 to 86400"#
@@ -298,6 +307,7 @@ fn any_test() -> impl Strategy<Value = Expr> {
         phrase.prop_map(Op::Contains),
         phrase.prop_map(Op::StartsWith),
         phrase.prop_map(Op::EndsWith),
+        "[a-z.+^$]{1,9}".prop_filter_map("a pattern", |text| Pattern::new(&text).ok().map(Op::Regex)),
         any::<bool>().prop_map(Op::Exists),
     ];
     let on_any_field = ("[a-z][a-z.]{0,9}[0-9]", op).prop_map(|(field, op)| Expr::Test { field, op });
