@@ -247,6 +247,19 @@ fn an_invalid_rule_is_refused_with_the_field_the_value_and_the_bound() {
 }
 
 #[test]
+fn a_hundred_regexes_in_all_watches_is_the_most() {
+    let program = serving("");
+    let control = program.control_addr();
+    let with = |label: &str, regexes: usize| counting(label, &json!({"any": vec![json!({"regex": "x"}); regexes]}));
+    put(control, &with("many", 60));
+    put(control, &with("more", 40));
+    let answer = post_json(control, "/watches", &with("one", 1));
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (409, Some("too_many_regexes")));
+    assert_eq!(put(control, &with("many", 60)), 200, "replaced, it does not count twice");
+    assert_eq!(put(control, &counting("none", &json!({"contains": "x"}))), 201);
+}
+
+#[test]
 fn a_configured_watch_cannot_be_removed_and_wins_over_the_api_at_the_next_start() {
     let configured = |threshold: u32, field: &str| {
         format!(
