@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::notify::alerts::Alerts;
 use crate::notify::text::Stdout;
 use crate::notify::{Channel, deliver, slack};
-use crate::server::access::{Gate, Token};
+use crate::server::access::{Gate, Retirement, Token};
 use crate::server::connections::Connections;
 use crate::server::control::{About, Control};
 use crate::server::pace::Deadlines;
@@ -204,7 +204,7 @@ async fn bind(
         let connections = Connections::new(most, metrics.clone());
         Ok::<_, Failure>(Listener { socket, role, tls: tls.cloned(), connections })
     };
-    let most = open_files(settings.max_connections);
+    let (most, control_most) = open_files(settings.max_connections);
     // Control is for people on this machine unless somebody has said otherwise.
     let alone = settings.control_listen.is_none() && settings.listen.ip().is_loopback();
     let role = if alone { Role::Both } else { Role::Ingest };
@@ -212,23 +212,25 @@ async fn bind(
     if let Some(address) = settings.control_listen {
         // What stays on this machine needs no certificate.
         let tls = tls.filter(|_| !address.ip().to_canonical().is_loopback());
-        listeners.push(listen("server.control_listen", address, Role::Control, tls, CONTROL_CONNECTIONS).await?);
+        listeners.push(listen("server.control_listen", address, Role::Control, tls, control_most).await?);
     }
     Ok(listeners)
 }
 
-/// Raises the limit on open files as far as we may; how many of `wanted` connections it leaves room for.
-fn open_files(wanted: usize) -> usize {
+/// Raises the limit on open files as far as we may; how many of `wanted` connections it leaves room for, and how
+/// many control may have.
+fn open_files(wanted: usize) -> (usize, usize) {
     let others = OTHER_FILES + CONTROL_CONNECTIONS;
     let limit = match rlimit::increase_nofile_limit((wanted + others) as u64) {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
         Err(error) => {
             tracing::warn!(%error, "the limit on open files cannot be looked at");
-            return wanted;
+            return (wanted, CONTROL_CONNECTIONS);
         }
     };
-    // Half of very few: something must be left for senders, whatever else is open.
-    let room = limit.saturating_sub(others).max(limit / 2);
+    // Of very few, too, something is left for each.
+    let control = CONTROL_CONNECTIONS.min(limit / 8);
+    let room = limit.saturating_sub(OTHER_FILES + control).max(limit / 2);
     if room < wanted {
         tracing::warn!(
             max_connections = wanted,
@@ -237,7 +239,7 @@ fn open_files(wanted: usize) -> usize {
             "the limit on open files leaves room for fewer connections (ulimit -n, LimitNOFILE=)"
         );
     }
-    room.min(wanted)
+    (room.min(wanted), control)
 }
 
 /// Serves new connections with what the files hold since they changed. No good ones change nothing.
@@ -284,6 +286,7 @@ fn server(
 ) -> Server {
     let settings = ingest::Settings {
         max_line_bytes: config.ingest.max_line_bytes,
+        max_lines: config.ingest.max_lines,
         max_groups_per_batch: config.ingest.max_groups_per_batch,
         lateness_ms: seconds_ms(config.time.lateness_seconds),
         max_encoded_bytes: config.server.max_encoded_bytes,
@@ -302,12 +305,12 @@ fn server(
     let tokens = config.server.tokens.iter().map(|t| Token {
         name: t.name.clone(),
         secret: t.secret.clone(),
-        retired_until: t.retired.map(|retired| {
-            let since = match retired {
+        retired: t.retired.map(|retired| {
+            let from = match retired {
                 Retired::AtStart => started_ms,
                 Retired::At(ms) => ms,
             };
-            since.saturating_add(grace_ms)
+            Retirement { from, until: from.saturating_add(grace_ms) }
         }),
     });
     let ingest = Ingest::new(settings, phases.clone(), metrics.clone(), now_ms);

@@ -104,6 +104,8 @@ pub enum Retired {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingest {
     pub max_line_bytes: usize,
+    /// Of one body.
+    pub max_lines: u64,
     pub max_groups_per_batch: usize,
     /// The header that `header_tag` of the output names.
     pub tag_header: String,

@@ -33,7 +33,7 @@ use crate::alarm::Alarm;
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
 use admission::{Admission, Room, Weight};
-use decode::{Decoder, Encoding};
+use decode::{Decoder, Encoding, Fed};
 use quarantine::{From, Quarantine, Rest};
 use reply::{Answer, Counts};
 use services::Services;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub lateness_ms: i64,
     pub max_encoded_bytes: u64,
     pub max_decoded_bytes: u64,
+    /// Lines of one body, blank ones too.
+    pub max_lines: u64,
     /// Longer bodies read at once, and what they have announced; more wait unread, up to `admission_wait`.
     pub max_requests: usize,
     pub max_bytes_in_flight: u64,
@@ -148,7 +150,7 @@ impl Ingest {
         };
         // Answered early, a sender that still writes would see a reset in place of the answer, and try again
         // for ever. What it costs is bandwidth, and ends when the request's time does.
-        if matches!(answer, Answer::TooLarge { .. } | Answer::UnknownEncoding(_)) {
+        if matches!(answer, Answer::TooLarge { .. } | Answer::TooManyLines { .. } | Answer::UnknownEncoding(_)) {
             tokio::time::timeout_at(deadline, drain(&mut body, u64::MAX)).await.unwrap_or_default();
         }
         self.metrics.ingest_seconds.observe(begun.elapsed().as_secs_f64());
@@ -182,9 +184,10 @@ impl Ingest {
         {
             ledger.confirm(heard);
         }
-        let weight = Weight::of(announced, encoding);
-        let answer = match self.read(&ledger, seed, &sender, encoding, weight, body).await {
-            Ok((batch, delivery, room)) => self.commit(ledger, batch, delivery, room).await,
+        // After the confirmation: what it confirms came before this request.
+        let began = ledger.turn();
+        let answer = match self.read(&ledger, seed, &sender, encoding, announced, body).await {
+            Ok((batch, delivery, room)) => self.commit(ledger, (batch, delivery, began), room).await,
             Err(answer) => answer,
         };
         if let Answer::Counted { delivery: Some(delivery), .. } = &answer {
@@ -216,7 +219,7 @@ impl Ingest {
         seed: u64,
         sender: &Sender<'_>,
         encoding: Encoding,
-        weight: Weight,
+        announced: Option<u64>,
         body: &mut B,
     ) -> Result<(Batch, Option<DeliveryKey>, Room), Answer>
     where
@@ -234,6 +237,7 @@ impl Ingest {
                 return Err(Answer::Overloaded);
             }
         };
+        let weight = Weight::of(announced, encoding);
         let mut digest = xxhash_rust::xxh3::Xxh3::with_seed(seed);
         let (mut encoded, mut decoded) = (0u64, 0u64);
         let bounds = self.settings.quarantine;
@@ -253,43 +257,52 @@ impl Ingest {
             };
             let Ok(data) = frame.into_data() else { continue };
             encoded += data.len() as u64;
-            if room.is_none() && weight.asks_at(encoded) {
-                // Unread until there is room: the sender's socket holds the bytes, not our memory.
-                let Some(held) = self.admission.enter(weight, self.admission.deadline()).await else {
-                    return Err(Answer::Overloaded);
-                };
-                room = Some(held);
-                rate.restart();
-            }
             rate.came(data.len());
             if encoded > self.settings.max_encoded_bytes {
                 return Err(Answer::TooLarge { limit: self.settings.max_encoded_bytes, what: "encoded" });
             }
-            if broken {
-                rest.iter_mut().for_each(|rest: &mut Rest| rest.feed(&data, bounds));
-                continue;
-            }
-            let fed = decoder.feed(&data, |plain| {
-                let before = decoded;
-                decoded += plain.len() as u64;
-                digest.update(plain);
-                if !split.feed(plain, |line| batch.line(line)) {
-                    rest.get_or_insert_with(|| Rest::new(encoding, before, NO_RECORD)).feed(plain, bounds);
+            let mut left: &[u8] = &data;
+            loop {
+                if room.is_none() && weight.asks_at(encoded, decoded) {
+                    // Unread until there is room: the sender's socket holds the bytes, not our memory.
+                    let entered = self.admission.enter(weight, self.admission.deadline()).await;
+                    room = Some(entered.ok_or(Answer::Overloaded)?);
+                    rate.hold(announced, self.settings.request_time);
                 }
-                decoded <= self.settings.max_decoded_bytes
-            });
-            match fed {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Err(Answer::TooLarge { limit: self.settings.max_decoded_bytes, what: "decoded" });
+                if broken {
+                    rest.iter_mut().for_each(|rest: &mut Rest| rest.feed(left, bounds));
+                    break;
                 }
-                Err(error) => {
-                    // What decoded before the fault counts; the rest is one rejected line.
-                    undecodable(&error, encoding, decoded);
-                    broken = true;
-                    // Which of the bytes of this piece it was is not known: all of them are shown.
-                    rest.get_or_insert_with(|| Rest::new(encoding, decoded, error)).feed(&data, bounds);
+                let at = left;
+                let fed = decoder.feed(&mut left, |plain| {
+                    let before = decoded;
+                    decoded += plain.len() as u64;
+                    digest.update(plain);
+                    if !split.feed(plain, |line| batch.line(line)) {
+                        rest.get_or_insert_with(|| Rest::new(encoding, before, NO_RECORD)).feed(plain, bounds);
+                    }
+                    decoded <= self.settings.max_decoded_bytes && batch.tally().read() <= self.settings.max_lines
+                });
+                match fed {
+                    Ok(Fed::All) => break,
+                    Ok(Fed::More) => {}
+                    Ok(Fed::Enough) if decoded > self.settings.max_decoded_bytes => {
+                        return Err(Answer::TooLarge { limit: self.settings.max_decoded_bytes, what: "decoded" });
+                    }
+                    Ok(Fed::Enough) => {
+                        return Err(Answer::TooManyLines { limit: self.settings.max_lines });
+                    }
+                    Err(error) => {
+                        // What decoded before the fault counts; the rest is one rejected line.
+                        undecodable(&error, encoding, decoded);
+                        broken = true;
+                        // Which of the bytes of this piece it was is not known: all of them are shown.
+                        rest.get_or_insert_with(|| Rest::new(encoding, decoded, error)).feed(at, bounds);
+                        break;
+                    }
                 }
+                // Others have their turn, and deadlines theirs, however little of a body becomes however much.
+                tokio::task::yield_now().await;
             }
         }
         if !broken
@@ -323,13 +336,18 @@ impl Ingest {
 
     /// Hands a batch over and publishes what became of its lines: in a task of its own, so that neither a client
     /// that hangs up nor a deadline can come between the two.
-    async fn commit(&self, ledger: Ledger, batch: Batch, delivery: Option<DeliveryKey>, room: Room) -> Answer {
+    async fn commit(
+        &self,
+        ledger: Ledger,
+        (batch, delivery, began): (Batch, Option<DeliveryKey>, u64),
+        room: Room,
+    ) -> Answer {
         let (metrics, now_ms) = (self.metrics.clone(), (self.clock)());
         let (quarantine, known) = (self.quarantine.clone(), self.services.clone());
         let committing = tokio::spawn(async move {
             // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
             let _room = room;
-            let Finished { staged, tally, services, rejects } = batch.finish(delivery);
+            let Finished { staged, tally, services, rejects } = batch.finish(delivery, began);
             let has_effect = !staged.groups.is_empty();
             let committed = match ledger.commit(staged).await {
                 Ok(committed) => committed,
@@ -400,7 +418,13 @@ impl Rate {
         }
     }
 
-    /// From now on: a span that we kept it waiting in does not count.
+    /// Who holds room must also be on the way to its end within the request's time. The wait for it did not count.
+    fn hold(&mut self, announced: Option<u64>, request_time: Duration) {
+        let needed = announced.unwrap_or(0) / request_time.as_secs().max(1);
+        self.enough = self.enough.max(needed.saturating_mul(RATE_SPAN.as_secs()));
+        self.restart();
+    }
+
     fn restart(&mut self) {
         (self.came, self.since) = (0, Instant::now());
     }
@@ -410,12 +434,11 @@ impl Rate {
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Reads on, for a while, after the answer has gone out: closed with bytes unread, the connection is reset and
-/// the answer lost. For answers that must not wait for the body. `busy` is held until it is over.
-pub fn linger<H: Send + 'static>(mut body: hyper::body::Incoming, most: u64, busy: H) {
+/// the answer lost. For answers that must not wait for the body. The connection has had its answer: it makes
+/// room for others like one that is idle.
+pub fn linger(mut body: hyper::body::Incoming, most: u64) {
     tokio::spawn(async move {
-        // Whether it ends by itself or by the clock, the connection is closed after it.
         tokio::time::timeout(LINGER, drain(&mut body, most)).await.unwrap_or_default();
-        drop(busy);
     });
 }
 
@@ -492,15 +515,19 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The address that a request came from: the last that a trusted proxy speaks of and that is none itself.
 /// What anyone else writes there is his own invention.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let trusts = |ip: &IpAddr| trusted.iter().any(|range| range.contains(&ip.to_canonical()));
-    let mut client = peer;
+    let trusts = |ip: &IpAddr| trusted.iter().any(|range| range.contains(ip));
+    let mut client = peer.to_canonical();
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     let hops = lines.flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
     for hop in hops {
         if !trusts(&client) {
             break;
         }
-        let Some(ip) = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse().ok()) else { break };
+        let hop = hop.trim_ascii();
+        if hop.is_empty() {
+            continue;
+        }
+        let Some(ip) = hop_address(hop) else { break };
         client = ip;
     }
     client
@@ -513,6 +540,14 @@ impl Encoding {
         let name = String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase();
         Encoding::from_name(&name).ok_or_else(|| name.chars().filter(|c| c.is_ascii_graphic()).take(32).collect())
     }
+}
+
+/// `192.0.2.1`, `192.0.2.1:443`, `[2001:db8::1]:443`, in quotes or not.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim_matches('"');
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(text);
+    let ip = bare.parse().ok().or_else(|| Some(text.parse::<std::net::SocketAddr>().ok()?.ip()));
+    ip.map(|ip: IpAddr| ip.to_canonical())
 }
 
 /// Counts a request as being read for as long as it lives, however it ends.

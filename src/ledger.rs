@@ -32,6 +32,8 @@ use window::Bucket;
 pub struct Staged {
     /// What a repeat of this batch would be recognised by; `None`: never taken for one.
     pub delivery: Option<DeliveryKey>,
+    /// The turn at which its request began: [`Ledger::turn`].
+    pub began: u64,
     pub groups: Vec<StagedGroup>,
 }
 
@@ -151,7 +153,12 @@ impl Ledger {
 
     /// The answer to this delivery was heard: an equal batch from now on is news. Never waits.
     pub fn confirm(&self, delivery: DeliveryKey) {
-        self.shards.confirm(delivery);
+        self.shards.confirm(delivery, self.shards.turn());
+    }
+
+    /// For a request that begins: what is confirmed from now on was confirmed after it began.
+    pub fn turn(&self) -> u64 {
+        self.shards.turn()
     }
 
     /// The rules to match with now.

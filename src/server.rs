@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -152,7 +152,10 @@ async fn accept(listener: &Listener) -> Option<(TcpStream, SocketAddr, Place)> {
         Err(error) => {
             use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
             if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-                tracing::warn!(%error, "cannot accept connections: waiting a little");
+                if let Some(held_back) = NOT_ACCEPTED.due() {
+                    tracing::warn!(%error, held_back, "cannot accept connections: an idle one makes room");
+                }
+                listener.connections.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             None
@@ -211,9 +214,10 @@ impl Server {
     async fn answer(&self, peer: &Peer, role: Role, request: Request<Incoming>, busy: Busy) -> Response<Full<Bytes>> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let chunked = request.headers().contains_key(TRANSFER_ENCODING);
-        let mut response = self.route(peer, role, request, busy, &method, &path).await;
-        // Who sends both lengths, in whatever order, lets two readers disagree on where the body ends (hyper
-        // hides one of them). With the connection closed nothing that follows is taken for a request.
+        let mut response = self.route(peer, role, request, &method, &path).await;
+        drop(busy);
+        // Who sends both lengths lets two readers disagree on where the body ends (hyper goes by the chunks, and
+        // hides the other). With the connection closed nothing that follows is taken for a request.
         if chunked {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -225,16 +229,15 @@ impl Server {
         peer: &Peer,
         role: Role,
         request: Request<Incoming>,
-        busy: Busy,
         method: &Method,
         path: &str,
     ) -> Response<Full<Bytes>> {
         match (path, role) {
             ("/health", _) => respond::json(StatusCode::OK, &serde_json::json!({"status": "ok"})),
             ("/ready", _) => self.ready(),
-            ("/ingest", Role::Ingest | Role::Both) => self.ingest(peer, method, request, busy).await,
+            ("/ingest", Role::Ingest | Role::Both) => self.ingest(peer, method, request).await,
             (_, Role::Ingest) => {
-                self.linger(request, busy);
+                self.linger(request);
                 self.unknown(method, path)
             }
             (_, Role::Control | Role::Both) => {
@@ -242,7 +245,7 @@ impl Server {
                     return refusal;
                 }
                 if !self.control.has(path) {
-                    self.linger(request, busy);
+                    self.linger(request);
                     return self.unknown(method, path);
                 }
                 self.control.answer(method, path, request).await
@@ -250,28 +253,14 @@ impl Server {
         }
     }
 
-    async fn ingest(
-        &self,
-        peer: &Peer,
-        method: &Method,
-        request: Request<Incoming>,
-        busy: Busy,
-    ) -> Response<Full<Bytes>> {
+    async fn ingest(&self, peer: &Peer, method: &Method, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if method != Method::POST && method != Method::PUT {
             self.metrics.client_will_drop.with_label_values(&["405"]).inc();
-            self.linger(request, busy);
+            self.linger(request);
             return respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "POST or PUT a body to /ingest",
-                None,
-            );
-        }
-        if request.headers().contains_key(TRANSFER_ENCODING) && request.headers().contains_key(CONTENT_LENGTH) {
-            return respond::error(
-                StatusCode::BAD_REQUEST,
-                "two_lengths",
-                "Content-Length and Transfer-Encoding are both given; send one of them",
                 None,
             );
         }
@@ -282,14 +271,14 @@ impl Server {
             Proof::None => Answer::Unauthorized,
         };
         self.metrics.batches.with_label_values(&[refusal.label()]).inc();
-        self.linger(request, busy);
+        self.linger(request);
         reply::response(&refusal, false, &self.metrics)
     }
 
     /// For a body that nobody wants: see [`ingest::linger`]. One that waits to be asked for is never begun.
-    fn linger(&self, request: Request<Incoming>, busy: Busy) {
+    fn linger(&self, request: Request<Incoming>) {
         if !request.headers().contains_key(EXPECT) {
-            ingest::linger(request.into_body(), self.linger_bytes, busy);
+            ingest::linger(request.into_body(), self.linger_bytes);
         }
     }
 
@@ -316,6 +305,7 @@ impl Server {
 }
 
 static UNKNOWN_PATH: Alarm = Alarm::new();
+static NOT_ACCEPTED: Alarm = Alarm::new();
 
 fn not_found() -> Response<Full<Bytes>> {
     respond::error(StatusCode::NOT_FOUND, "not_found", "nothing is here; logs go to POST /ingest", None)

@@ -10,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 /// The texts of the three files. No `Debug`: one is a private key.
@@ -76,6 +76,11 @@ pub fn server(pems: &Pems) -> Result<Arc<ServerConfig>, Wrong> {
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| Part::Key.wrong(format!("does not go with the certificate: {error}")))?;
+    if pems.client_ca.is_some() {
+        // A session taken up again would not look at the client's certificate, which may have expired since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -95,6 +95,10 @@ pub const TOKENS_MAX: usize = 1_000;
 /// Docker splits at 16 KiB and a stack trace in one line is some 100 KB; a line beyond this is no log line.
 pub const MAX_LINE_BYTES: Whole = whole(MIB, KIB, 16 * MIB);
 
+/// Lines of one body, blank ones too: fifty times the most seen (250,000 in 12 MB), and some seconds of work.
+/// Bytes alone bound nothing: 250 MiB of `{}` are 90 million records.
+pub const MAX_LINES: Whole = whole(1 << 24, 1_000, 1 << 32);
+
 /// Distinct groups that one request may touch, whatever its lines say: bounds what is staged.
 pub const MAX_GROUPS_PER_BATCH: Whole = whole(10_000, 100, 1_000_000);
 

@@ -47,6 +47,7 @@ fn ingest(mut section: Section<'_, '_>) -> Ingest {
     let ingest = Ingest {
         tag_header: tag_header.good().unwrap_or_else(|| d::TAG_HEADER.into()),
         max_line_bytes: section.count("max_line_bytes", d::MAX_LINE_BYTES),
+        max_lines: section.whole("max_lines", d::MAX_LINES),
         max_groups_per_batch: section.count("max_groups_per_batch", d::MAX_GROUPS_PER_BATCH),
     };
     section.finish();

@@ -77,7 +77,12 @@ fn without_any_source_the_defaults_hold() {
     assert!(server.trusted_proxies.is_empty() && server.tls.is_none());
     assert_eq!(
         config.ingest,
-        Ingest { max_line_bytes: 1 << 20, max_groups_per_batch: 10_000, tag_header: "X-Tag".into() }
+        Ingest {
+            max_line_bytes: 1 << 20,
+            max_lines: 1 << 24,
+            max_groups_per_batch: 10_000,
+            tag_header: "X-Tag".into()
+        }
     );
     assert_eq!(config.quarantine, Quarantine { max_samples: 200, max_bytes: 4096 });
     assert_eq!(config.time, Time { lateness_seconds: 900 });
@@ -226,7 +231,12 @@ fn everything_can_be_set() {
     assert_eq!((server.max_encoded_bytes, server.max_decoded_bytes), (2_000_000, 2_000_000));
     assert_eq!(
         config.ingest,
-        Ingest { max_line_bytes: 1024, max_groups_per_batch: 100, tag_header: "X-Fluent-Tag".into() }
+        Ingest {
+            max_line_bytes: 1024,
+            max_lines: 1 << 24,
+            max_groups_per_batch: 100,
+            tag_header: "X-Fluent-Tag".into()
+        }
     );
     assert_eq!(config.quarantine, Quarantine { max_samples: 0, max_bytes: 400 });
     assert_eq!(config.time, Time { lateness_seconds: 60 });

@@ -22,6 +22,27 @@ pub struct Decoder {
     inner: Inner,
 }
 
+/// How a call of [`Decoder::feed`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// All has been handed on.
+    All,
+    /// There is more to be had: call again.
+    More,
+    /// Whom it was handed to wants no more.
+    Enough,
+}
+
+impl Fed {
+    fn of(wanted: bool, more: bool) -> Fed {
+        match (wanted, more) {
+            (false, _) => Fed::Enough,
+            (true, true) => Fed::More,
+            (true, false) => Fed::All,
+        }
+    }
+}
+
 enum Inner {
     Identity,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
@@ -29,10 +50,14 @@ enum Inner {
     Snappy(Box<Snappy>),
 }
 
-/// Compressed bytes taken at once. Deflate expands a thousandfold at most, so at most 4 MiB come of them.
-const PIECE: usize = 4096;
-/// Zstandard bytes handed on at once; a frame may expand without bound, so it is the output that is limited.
-const ZSTD_PIECE: usize = 64 * 1024;
+/// How much is decoded before it is handed on, about.
+const OUT: usize = 64 * 1024;
+/// Gzip bytes taken at once. Deflate expands a thousandfold at most, so at most half a MiB comes of them.
+const PIECE: usize = 512;
+/// Zstandard bytes taken at once; a frame may expand without bound, so it is the output that is limited.
+const ZSTD_BITE: usize = 4096;
+/// Snappy bytes taken at once: they expand some twentyfold at most.
+const SNAPPY_BITE: usize = 4096;
 /// Largest window a frame may ask for, 8 MiB: what RFC 9659 allows for HTTP.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
@@ -68,58 +93,60 @@ impl Decoder {
             Encoding::Zstd => {
                 let mut decoder = Zstd::new()?;
                 decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG))?;
-                Inner::Zstd { decoder: Box::new(decoder), out: vec![0; ZSTD_PIECE], complete: false }
+                Inner::Zstd { decoder: Box::new(decoder), out: vec![0; OUT], complete: false }
             }
             Encoding::Snappy => Inner::Snappy(Box::default()),
         };
         Ok(Decoder { inner })
     }
 
-    /// Hands on what `data` decodes to; stops early, with `false`, when `plain` says so.
-    pub fn feed(&mut self, data: &[u8], mut plain: impl FnMut(&[u8]) -> bool) -> Result<bool> {
+    /// Decodes a bounded piece of `data`, taking it off its front, and hands it on. To be called again while it
+    /// says so: a few bytes may become millions, and between two pieces others have their turn.
+    pub fn feed(&mut self, data: &mut &[u8], mut plain: impl FnMut(&[u8]) -> bool) -> Result<Fed> {
         match &mut self.inner {
-            Inner::Identity => Ok(plain(data)),
+            Inner::Identity => {
+                let wanted = plain(data);
+                *data = &[];
+                Ok(Fed::of(wanted, false))
+            }
             Inner::Gzip(decoder) => {
-                for piece in data.chunks(PIECE) {
-                    let written = decoder.write_all(piece);
-                    if written.is_err() {
-                        // What came before the fault is still inside; this makes it come out, and fails again.
-                        decoder.try_finish().unwrap_or_default();
-                    }
-                    let out = decoder.get_mut();
-                    let wanted = out.is_empty() || plain(out);
-                    out.clear();
-                    written?;
-                    if !wanted {
-                        return Ok(false);
-                    }
+                let mut written = Ok(());
+                while !data.is_empty() && written.is_ok() && decoder.get_ref().len() < OUT {
+                    let (piece, rest) = data.split_at(data.len().min(PIECE));
+                    *data = rest;
+                    written = decoder.write_all(piece);
                 }
-                Ok(true)
+                if written.is_err() {
+                    // What came before the fault is still inside; this makes it come out, and fails again.
+                    decoder.try_finish().unwrap_or_default();
+                }
+                let out = decoder.get_mut();
+                let wanted = out.is_empty() || plain(out);
+                out.clear();
+                written?;
+                Ok(Fed::of(wanted, !data.is_empty()))
             }
             Inner::Zstd { decoder, out, complete } => {
-                let mut taken = 0;
-                loop {
-                    // Small bites: what a failing call had decoded is lost.
-                    let bite = data.get(taken..data.len().min(taken + PIECE)).unwrap_or_default();
-                    let mut input = InBuffer::around(bite);
-                    let mut output = OutBuffer::around(out.as_mut_slice());
-                    let at_end = decoder.run(&mut input, &mut output)? == 0;
-                    // A call that found nothing to do speaks of a frame that has not begun.
-                    if input.pos() > 0 || !output.as_slice().is_empty() {
-                        *complete = at_end;
-                    }
-                    taken += input.pos();
-                    let (written, full) = (output.as_slice().len(), output.as_slice().len() == ZSTD_PIECE);
-                    if written > 0 && !plain(out.get(..written).unwrap_or_default()) {
-                        return Ok(false);
-                    }
-                    // Done when all was taken in and nothing is held back for want of room.
-                    if taken == data.len() && !full {
-                        return Ok(true);
-                    }
+                // Small bites: what a failing call had decoded is lost.
+                let bite = data.get(..data.len().min(ZSTD_BITE)).unwrap_or_default();
+                let mut input = InBuffer::around(bite);
+                let mut output = OutBuffer::around(out.as_mut_slice());
+                let at_end = decoder.run(&mut input, &mut output)? == 0;
+                let (taken, written) = (input.pos(), output.as_slice().len());
+                // A call that found nothing to do speaks of a frame that has not begun.
+                if taken > 0 || written > 0 {
+                    *complete = at_end;
                 }
+                *data = data.get(taken..).unwrap_or_default();
+                let wanted = written == 0 || plain(out.get(..written).unwrap_or_default());
+                // Done when all was taken in and nothing is held back for want of room.
+                Ok(Fed::of(wanted, !data.is_empty() || written == OUT))
             }
-            Inner::Snappy(decoder) => decoder.feed(data, plain),
+            Inner::Snappy(decoder) => {
+                let (piece, rest) = data.split_at(data.len().min(SNAPPY_BITE));
+                *data = rest;
+                Ok(Fed::of(decoder.feed(piece, plain)?, !data.is_empty()))
+            }
         }
     }
 

@@ -40,6 +40,9 @@ pub enum Answer {
         limit: u64,
         what: &'static str,
     },
+    TooManyLines {
+        limit: u64,
+    },
     UnknownEncoding(String),
     Unauthorized,
 }
@@ -63,7 +66,7 @@ impl Answer {
             | Answer::Dripped
             | Answer::Unavailable
             | Answer::Retired => StatusCode::SERVICE_UNAVAILABLE,
-            Answer::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::TooLarge { .. } | Answer::TooManyLines { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Answer::UnknownEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Answer::Unauthorized => StatusCode::UNAUTHORIZED,
         }
@@ -83,6 +86,7 @@ impl Answer {
             Answer::Unavailable => "unavailable",
             Answer::Retired => "retired_token",
             Answer::TooLarge { .. } => "too_large",
+            Answer::TooManyLines { .. } => "too_many_lines",
             Answer::UnknownEncoding(_) => "unknown_encoding",
             Answer::Unauthorized => "unauthorized",
         }
@@ -105,6 +109,7 @@ impl Answer {
             Answer::TooLarge { limit, what } => {
                 format!("the {what} body is larger than {limit} bytes (server.max_{what}_bytes)")
             }
+            Answer::TooManyLines { limit } => format!("the body has more than {limit} lines (ingest.max_lines)"),
             Answer::UnknownEncoding(name) => format!("Content-Encoding {name:?} is not known: {} are", Encoding::NAMES),
             Answer::Unauthorized => {
                 "credentials are missing or wrong: Basic (token name and secret) or Bearer (secret)".into()
@@ -127,7 +132,7 @@ pub fn response(answer: &Answer, person: bool, metrics: &Metrics) -> Response<Fu
     if status.is_client_error() {
         metrics.client_will_drop.with_label_values(&[status.as_str()]).inc();
         let alarm = match answer {
-            Answer::TooLarge { .. } => &TOO_LARGE,
+            Answer::TooLarge { .. } | Answer::TooManyLines { .. } => &TOO_LARGE,
             Answer::UnknownEncoding(_) => &UNKNOWN_ENCODING,
             _ => &UNAUTHORIZED,
         };

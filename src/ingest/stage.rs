@@ -201,9 +201,10 @@ impl Batch {
         self.sheet.rejects.rest(UNDECODABLE, rest);
     }
 
-    pub fn finish(self, delivery: Option<DeliveryKey>) -> Finished {
+    /// `began`: the turn at which the request did.
+    pub fn finish(self, delivery: Option<DeliveryKey>, began: u64) -> Finished {
         let groups = self.sheet.groups.into_values().collect();
-        let staged = Staged { delivery, groups };
+        let staged = Staged { delivery, began, groups };
         Finished { staged, tally: self.sheet.tally, services: self.sheet.services, rejects: self.sheet.rejects }
     }
 }

@@ -77,7 +77,8 @@ pub struct Draft {
     full: HashSet<WatchKey>,
     /// How many of `windows` are new.
     created: usize,
-    confirmed: Vec<DeliveryKey>,
+    /// With the turn of each.
+    confirmed: Vec<(DeliveryKey, u64)>,
     pub report: Report,
 }
 
@@ -153,7 +154,7 @@ impl Engine {
     /// Counts batches in order: all that each says, or, of a repeat, nothing.
     pub fn commit(&mut self, batches: &[Staged], now: Now) -> (Draft, Vec<Committed>) {
         let mut draft = self.draft(now);
-        let confirmed: HashSet<DeliveryKey> = draft.confirmed.iter().copied().collect();
+        let confirmed: HashMap<DeliveryKey, u64> = draft.confirmed.iter().copied().collect();
         let mut delivered: HashSet<DeliveryKey> = HashSet::new();
         let set = self.shards.watches();
         let committed = batches
@@ -161,7 +162,8 @@ impl Engine {
             .map(|staged| {
                 if let Some(delivery) = staged.delivery {
                     // In one group the second of two equal batches finds the first: single flight.
-                    let earlier = self.repeats.is_repeat(delivery) && !confirmed.contains(&delivery);
+                    let heard = confirmed.get(&delivery).copied();
+                    let earlier = self.repeats.is_repeat(delivery, staged.began, heard);
                     if earlier || !delivered.insert(delivery) {
                         return Committed { repeat: true, crossings: Vec::new() };
                     }
@@ -344,7 +346,8 @@ impl Engine {
         // As they are at the end: a window may have counted on after it turned.
         let turned = draft.turned.iter().filter_map(|key| Some((key.clone(), draft.windows.get(key)?.clone())));
         draft.entry.turned = turned.collect();
-        draft.entry.confirmed = draft.confirmed.iter().copied().filter(|d| self.repeats.is_repeat(*d)).collect();
+        let confirmed = draft.confirmed.iter().map(|(delivery, _)| *delivery);
+        draft.entry.confirmed = confirmed.filter(|d| self.repeats.is_unconfirmed(*d)).collect();
         let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
         Transaction {
             journal: (!draft.entry.is_empty()).then(|| encode(&draft.entry)),
@@ -363,8 +366,8 @@ impl Engine {
     pub fn apply(&mut self, draft: Draft, now: Now) {
         self.desk.settled();
         self.outbox.settled();
-        for delivery in draft.confirmed {
-            self.repeats.confirm(delivery);
+        for (delivery, turn) in draft.confirmed {
+            self.repeats.confirm(delivery, turn, now.uptime_ms);
         }
         for delivery in draft.entry.delivered {
             self.repeats.insert(delivery, now.uptime_ms);
@@ -398,8 +401,8 @@ impl Engine {
     pub fn discard(&mut self, draft: Draft) {
         self.desk.take_back();
         self.outbox.take_back();
-        for delivery in draft.confirmed {
-            self.shards.confirm(delivery);
+        for (delivery, turn) in draft.confirmed {
+            self.shards.confirm(delivery, turn);
         }
     }
 }

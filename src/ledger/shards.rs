@@ -30,7 +30,9 @@ pub struct Shards {
     seen: DashMap<(String, String), i64>,
     watches: ArcSwap<WatchSet>,
     /// A plain lock: held for a push or a take, never across an await.
-    confirmed: Mutex<Vec<DeliveryKey>>,
+    confirmed: Mutex<Vec<(DeliveryKey, u64)>>,
+    /// Counts requests and confirmations, in the order in which they come.
+    turns: AtomicU64,
     confirmations_dropped: AtomicU64,
     pub(super) outbox_changed: Notify,
 }
@@ -51,6 +53,7 @@ impl Shards {
             seen: DashMap::new(),
             watches: ArcSwap::new(watches),
             confirmed: Mutex::default(),
+            turns: AtomicU64::new(0),
             confirmations_dropped: AtomicU64::new(0),
             outbox_changed: Notify::new(),
         }
@@ -121,10 +124,15 @@ impl Shards {
         self.seen.iter().map(|e| (e.key().0.clone(), e.key().1.clone(), *e.value())).collect()
     }
 
-    pub(super) fn confirm(&self, delivery: DeliveryKey) {
+    /// Later ones are greater.
+    pub(super) fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn confirm(&self, delivery: DeliveryKey, turn: u64) {
         let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
         if confirmed.len() < CONFIRMED_MAX {
-            confirmed.push(delivery);
+            confirmed.push((delivery, turn));
         } else {
             self.confirmations_dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -134,7 +142,7 @@ impl Shards {
         self.confirmations_dropped.load(Ordering::Relaxed)
     }
 
-    pub(super) fn take_confirmed(&self) -> Vec<DeliveryKey> {
+    pub(super) fn take_confirmed(&self) -> Vec<(DeliveryKey, u64)> {
         std::mem::take(&mut self.confirmed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

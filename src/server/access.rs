@@ -18,8 +18,17 @@ use crate::secret::Secret;
 pub struct Token {
     pub name: String,
     pub secret: Secret,
-    /// Until when, in Unix milliseconds, who still uses it is told to come again; refused after. `None`: in use.
-    pub retired_until: Option<i64>,
+    /// `None`: in use.
+    pub retired: Option<Retirement>,
+}
+
+/// In Unix milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Retirement {
+    /// In use before it.
+    pub from: i64,
+    /// Until then who still uses it is told to come again; refused after.
+    pub until: i64,
 }
 
 /// What a sender has shown.
@@ -81,9 +90,13 @@ impl Gate {
         });
         match proven {
             None => Proof::None,
-            Some(Token { retired_until: None, name, .. }) => Proof::Token(name),
-            Some(Token { retired_until: Some(until), name, .. }) => {
-                let spared = (self.clock)() < *until;
+            Some(Token { retired: None, name, .. }) => Proof::Token(name),
+            Some(Token { retired: Some(retired), name, .. }) => {
+                let now = (self.clock)();
+                if now < retired.from {
+                    return Proof::Token(name);
+                }
+                let spared = now < retired.until;
                 if let Some(held_back) = RETIRED.due() {
                     let then = if spared { "; it is told to come again" } else { ", or it loses everything it sends" };
                     tracing::warn!(token = name, held_back, "a sender uses a retired token: give it the new one{then}");
@@ -183,8 +196,9 @@ mod tests {
         headers(&format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{secret}"))))
     }
 
-    fn token(name: &str, secret: &str, retired_until: Option<i64>) -> Token {
-        Token { name: name.into(), secret: Secret::new(secret.to_owned()), retired_until }
+    fn token(name: &str, secret: &str, retired: Option<(i64, i64)>) -> Token {
+        let retired = retired.map(|(from, until)| Retirement { from, until });
+        Token { name: name.into(), secret: Secret::new(secret.to_owned()), retired }
     }
 
     fn gate(tokens: Vec<Token>) -> Gate {
@@ -243,13 +257,15 @@ mod tests {
     fn a_retired_token_is_spared_until_its_grace_is_over() {
         let tokens = vec![
             token("new", "0123456789abcdef", None),
-            token("old", "fedcba9876543210", Some(1_001)),
-            token("older", "aaaaaaaaaaaaaaaa", Some(1_000)),
+            token("old", "fedcba9876543210", Some((1_000, 1_001))),
+            token("older", "aaaaaaaaaaaaaaaa", Some((900, 1_000))),
+            token("planned", "bbbbbbbbbbbbbbbb", Some((1_001, 2_000))),
         ];
         let gate = gate(tokens);
         assert_eq!(gate.ingest(None, &headers("Bearer 0123456789abcdef")), Proof::Token("new"));
         assert_eq!(gate.ingest(None, &basic("old", "fedcba9876543210")), Proof::Retired);
         assert_eq!(gate.ingest(None, &headers("Bearer aaaaaaaaaaaaaaaa")), Proof::None);
+        assert_eq!(gate.ingest(None, &headers("Bearer bbbbbbbbbbbbbbbb")), Proof::Token("planned"), "not yet");
     }
 
     #[test]

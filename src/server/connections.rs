@@ -1,8 +1,7 @@
 //! How many connections are held, and who goes when there is no room for another.
 //!
-//! When all places are taken the connection that has been without a request longest is closed: it costs its
-//! client nothing but a new connection, where a sender kept out would lose lines. One that is being answered
-//! is never closed for another.
+//! When all places are taken one that has no request is closed: that costs its client nothing but a new
+//! connection, where a sender kept out would lose lines. One that is being answered is never closed for another.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +16,11 @@ use crate::metrics::Metrics;
 
 /// Who is asked to go is gone much sooner.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Who has just come is about to speak; closed then, it would lose its request.
+const SPARED_NEW: Duration = Duration::from_secs(1);
+/// Who has spoken before is a sender between two flushes.
+const SPARED_KNOWN: Duration = Duration::from_secs(5);
 
 pub struct Connections {
     room: Arc<Semaphore>,
@@ -70,10 +74,17 @@ impl Connections {
         Place { pace, go, number, connections: self.clone(), _permit: permit }
     }
 
-    fn make_room(&self) {
+    /// Asks one without a request to go: who has never made one goes first, then who has been without longest;
+    /// unless none has been for long.
+    pub fn make_room(&self) {
+        let now = Instant::now();
         let mut open = self.lock();
-        let quiet = open.iter().filter_map(|(number, it)| Some((it.pace.quiet_since()?, *number)));
-        if let Some((_, number)) = quiet.min()
+        let quiet = open.iter().filter_map(|(number, it)| {
+            let (since, known) = (it.pace.quiet_since()?, it.pace.has_spoken());
+            let spared = if known { SPARED_KNOWN } else { SPARED_NEW };
+            (now.saturating_duration_since(since) >= spared).then_some((known, since, *number))
+        });
+        if let Some((_, _, number)) = quiet.min()
             // Taken out, so that the next one in need asks another.
             && let Some(oldest) = open.remove(&number)
         {

@@ -57,6 +57,11 @@ impl Pace {
         (state.requests == 0).then_some(state.since)
     }
 
+    /// Whether there ever was one.
+    pub fn has_spoken(&self) -> bool {
+        self.turn.load(Ordering::Relaxed) > 0
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -101,12 +101,14 @@ fn bodies_beyond_the_bytes_in_flight_wait_and_are_then_answered_503_while_small_
     let program = start("[server]\nmax_bytes_in_flight = 1048576\nadmission_wait_seconds = 1\n");
     let address = program.ingest_addr();
     let large = ingest(LINE.repeat(MIB / LINE.len()));
-    let mut first = Connection::open(address);
-    first.write_partial(&large, MIB / 2);
-    eventually("the first is being read", SOON, || {
-        // It holds its bytes as soon as it has sent more than a small body may.
-        let mut second = Connection::open(address);
-        let answer = second.try_send(&large).ok()?;
+    // Each holds an eighth, whatever it announces.
+    let mut readers: Vec<Connection> = (0..8).map(|_| Connection::open(address)).collect();
+    for reader in &mut readers {
+        reader.write_partial(&large, MIB / 2);
+    }
+    eventually("all room is taken", SOON, || {
+        // They hold their bytes as soon as they have sent more than a small body may.
+        let answer = Connection::open(address).try_send(&large).ok()?;
         (answer.status == 503).then(|| assert_eq!(answer.json()["error"]["code"], "overloaded"))
     });
     // Fifty drips hold nothing, and who is small needs nothing.
@@ -119,9 +121,11 @@ fn bodies_beyond_the_bytes_in_flight_wait_and_are_then_answered_503_while_small_
         .collect();
     assert_eq!(Connection::open(address).send(&ingest(LINE)).status, 204);
     let rest = large.body_bytes().split_off(MIB / 2);
-    first.write(&rest).expect("the rest of the first");
-    assert_eq!(first.read().expect("an answer").status, 204);
-    // What it held is free again, though the drips are still there.
+    for reader in &mut readers {
+        reader.write(&rest).expect("the rest");
+        assert_eq!(reader.read().expect("an answer").status, 204);
+    }
+    // What they held is free again, though the drips are still there.
     assert_eq!(Connection::open(address).send(&large).status, 204);
     drop(drips);
 }
@@ -170,6 +174,96 @@ fn ten_million_empty_lines_are_ten_million_blank_lines() {
     assert_eq!(Connection::open(program.ingest_addr()).send(&ingest(body)).status, 204);
     assert_eq!(Scrape::of(program.control_addr()).lines("blank"), 10_000_000);
     assert!(peak_kib(&program) < before + 32 * 1024, "nothing of it is held");
+}
+
+#[test]
+fn a_few_bytes_that_become_tens_of_millions_of_records_are_refused_and_nobody_waits_for_them() {
+    let program = start("[ingest]\nmax_lines = 3000000\n");
+    let (address, before) = (program.ingest_addr(), peak_kib(&program));
+    let bomb = zstd::bulk::compress("{}\n".repeat(20_000_000).as_bytes(), 3).expect("compressing");
+    assert!(bomb.len() < 100_000, "{} bytes", bomb.len());
+    let senders: Vec<_> = (0..4)
+        .map(|_| {
+            let request = ingest(bomb.clone()).header("Content-Encoding", "zstd");
+            std::thread::spawn(move || Connection::open(address).send(&request))
+        })
+        .collect();
+    // Between two pieces of it others have their turn.
+    for _ in 0..10 {
+        assert_eq!(Connection::open(address).send(&ingest(LINE)).status, 204);
+    }
+    for sender in senders {
+        let answer = sender.join().expect("a sender");
+        assert_eq!(answer.status, 413);
+        assert!(answer.text().contains("too_many_lines") && answer.text().contains("3000000"), "{}", answer.text());
+    }
+    assert_eq!(matched(program.control_addr(), "hit"), 10);
+    assert!(peak_kib(&program) < before + 64 * 1024, "nothing of it is held");
+}
+
+#[test]
+fn a_few_bytes_of_zstd_that_ask_for_a_window_of_megabytes_wait_for_room_like_a_long_body() {
+    let program = start("[server]\nmax_bytes_in_flight = 67108864\nadmission_wait_seconds = 1\n");
+    let before = peak_kib(&program);
+    let mut encoder = zstd::bulk::Compressor::new(3).expect("an encoder");
+    encoder.set_parameter(zstd::zstd_safe::CParameter::WindowLog(23)).expect("a window of 8 MiB");
+    let bomb = encoder.compress(&vec![b'x'; 10 * MIB]).expect("compressing");
+    assert!(bomb.len() < 2_000, "{} bytes", bomb.len());
+    let request = ingest(bomb).header("Content-Encoding", "zstd").header("Content-Length", "8000");
+    let held: Vec<Connection> = (0..60)
+        .map(|_| {
+            let mut connection = Connection::open(program.ingest_addr());
+            connection.write(&request.head_bytes("a")).expect("a head");
+            connection.write(&request.body_bytes()).expect("a part of a body");
+            connection
+        })
+        .collect();
+    eventually("those without room are told", SOON, || (answers(&program, "overloaded") >= 50).then_some(()));
+    assert!(peak_kib(&program) < before + 150 * 1024, "{} KiB", peak_kib(&program) - before);
+    drop(held);
+}
+
+#[test]
+fn senders_that_were_refused_and_stay_make_room_for_others() {
+    let program =
+        serving("[server]\nmax_connections = 20\n[[server.token]]\nname = \"a\"\nsecret = \"0123456789abcdef\"\n");
+    let address = program.ingest_addr();
+    let refused: Vec<Connection> = (0..20)
+        .map(|_| {
+            let mut connection = Connection::open(address);
+            let head = Request::bare("POST", "/ingest").header("Authorization", "Bearer wrong");
+            let head = head.header("Content-Length", "1000").head_bytes("a");
+            connection.write(&head).expect("a head");
+            assert_eq!(connection.read().expect("an answer").status, 401);
+            connection
+        })
+        .collect();
+    let good = ingest(LINE).header("Authorization", "Bearer 0123456789abcdef");
+    assert_eq!(Connection::open(address).send(&good).status, 204);
+    assert!(Scrape::of(program.control_addr()).get("connections_closed_for_room_total") > 0);
+    drop(refused);
+}
+
+#[test]
+fn a_copy_that_its_sender_gave_up_counts_nothing_even_when_it_ends_after_its_retry_was_confirmed() {
+    let program = start("");
+    let address = program.ingest_addr();
+    let copy = Request::bare("POST", "/ingest").body(LINE.repeat(3));
+    let mut given_up = Connection::open(address);
+    given_up.write_partial(&copy, LINE.len() * 3 - 1);
+    eventually("it has begun", SOON, || {
+        (Scrape::of(program.control_addr()).get("ingest_in_flight") == 1).then_some(())
+    });
+    let mut retry = Connection::open(address);
+    assert_eq!(retry.send(&copy).status, 204);
+    assert_eq!(retry.send(&Request::bare("POST", "/ingest").body("{\"log\":\"next\"}\n")).status, 204, "it was heard");
+    given_up.write(b"\n").expect("the last byte");
+    assert_eq!(given_up.read().expect("an answer").status, 204);
+    assert_eq!(matched(program.control_addr(), "hit"), 3);
+    assert_eq!(Scrape::of(program.control_addr()).lines("repeat"), 3);
+    // And what begins from now on is news.
+    assert_eq!(Connection::open(address).send(&copy).status, 204);
+    assert_eq!(matched(program.control_addr(), "hit"), 6);
 }
 
 /// The most memory the program has held so far.

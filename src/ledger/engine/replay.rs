@@ -57,7 +57,8 @@ impl Engine {
 
     fn replay_entry(&mut self, entry: Entry) {
         for delivery in entry.confirmed {
-            self.repeats.confirm(delivery);
+            // No request of that life is still under way.
+            self.repeats.confirm(delivery, 0, entry.uptime_ms);
         }
         for watch in entry.forgotten {
             self.shards.totals.remove(&watch);
