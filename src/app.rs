@@ -289,6 +289,7 @@ fn server(
         max_lines: config.ingest.max_lines,
         max_groups_per_batch: config.ingest.max_groups_per_batch,
         lateness_ms: seconds_ms(config.time.lateness_seconds),
+        naming: Arc::new(config.record.clone()),
         max_encoded_bytes: config.server.max_encoded_bytes,
         max_decoded_bytes: config.server.max_decoded_bytes,
         max_requests: config.server.max_requests,

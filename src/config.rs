@@ -25,6 +25,7 @@ use ipnet::IpNet;
 
 use crate::fault::Faults;
 use crate::notify::slack::SlackTarget;
+use crate::record::naming::Naming;
 use crate::secret::Secret;
 use crate::watch::rule::Rule;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub server: Server,
     pub ingest: Ingest,
     pub quarantine: Quarantine,
+    /// What names a service and a cluster, and which services are our own.
+    pub record: Naming,
     pub time: Time,
     pub store: Store,
     pub escalation: Escalation,

@@ -32,6 +32,7 @@ use tokio::time::Instant;
 use crate::alarm::Alarm;
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
+use crate::record::naming::Naming;
 use admission::{Admission, Room, Weight};
 use decode::{Decoder, Encoding, Fed};
 use quarantine::{From, Quarantine, Rest};
@@ -46,6 +47,8 @@ pub struct Settings {
     /// Groups that one batch may stage; further ones count in their watch's `~other` group.
     pub max_groups_per_batch: usize,
     pub lateness_ms: i64,
+    /// What the operator says about names.
+    pub naming: Arc<Naming>,
     pub max_encoded_bytes: u64,
     pub max_decoded_bytes: u64,
     /// Lines of one body, blank ones too.

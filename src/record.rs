@@ -9,20 +9,30 @@
 //! `body.X`. Every other name is looked up in the body.
 
 pub mod access;
+mod body;
+pub mod colours;
 pub mod envelope;
 pub mod format;
 pub mod index;
 pub mod json;
+pub mod kubernetes;
 pub mod level;
+pub mod logfmt;
+pub mod naming;
+mod request;
+pub mod stamp;
 pub mod stripped;
 pub mod text;
 pub mod time;
+pub mod wrapped;
 
 use access::Access;
+use body::{docker_line, object_in, text_body};
 use envelope::Envelope;
 use index::{Depth, Index};
 use json::{Field, Malformed, Span, Value, Walker};
 use level::Level;
+use naming::Naming;
 use text::Text;
 
 /// Names that rules and groups may use and that no log line can choose.
@@ -65,6 +75,8 @@ pub struct Delivery<'a> {
     pub tag: Option<&'a [u8]>,
     /// When the request arrived, unix milliseconds.
     pub arrival_ms: i64,
+    /// What the operator says about names.
+    pub naming: Option<&'a Naming>,
 }
 
 /// What a line turned out to hold; a line may hold several.
@@ -87,11 +99,14 @@ pub struct Record<'a> {
     /// Fields of the object in `log`.
     inner: Vec<Field<'a>>,
     pub body: Body<'a>,
+    /// A text that has colours in it, without them.
+    plain: Option<&'a [u8]>,
     known: Known<'a>,
 }
 
 /// What the application said.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a line, in place; a box would be an allocation for each")]
 pub enum Body<'a> {
     /// Fields: of the object in `log`, or merged into the line by a parser filter.
     Fields,
@@ -107,6 +122,8 @@ struct Known<'a> {
     level: Option<(u8, Value<'a>)>,
     message: Option<(u8, Value<'a>)>,
     time: Option<(u8, Value<'a>)>,
+    /// One of the fields tells of a request.
+    request: bool,
 }
 
 /// Reads lines; its buffers are reused from line to line.
@@ -114,6 +131,7 @@ struct Known<'a> {
 pub struct Reader {
     index: Index,
     text: Vec<u8>,
+    plain: Vec<u8>,
     own: Vec<Field<'static>>,
     inner: Vec<Field<'static>>,
 }
@@ -150,9 +168,14 @@ impl Reader {
             match read {
                 Ok(after) => {
                     envelope.take_gelf(&mut own);
+                    envelope.read_kubernetes(|span, each| {
+                        let within = Walker::within(line, &self.index, span.end, span.depth).cut(cut);
+                        // Its brackets are known to match; a fault further in hides what follows it.
+                        let _read = within.object(span.start, each);
+                    });
                     let inner = recycled(std::mem::take(&mut self.inner));
                     let scene = Scene { line, place: (at, after), index: &self.index, delivery, cut };
-                    let record = Record::new(scene, envelope, own, inner, &mut self.text);
+                    let record = Record::new(scene, envelope, own, inner, (&mut self.text, &mut self.plain));
                     each(Piece::Record(&record));
                     self.own = recycled(record.own);
                     self.inner = recycled(record.inner);
@@ -203,10 +226,10 @@ struct Scene<'a> {
 impl<'a> Record<'a> {
     fn new(
         scene: Scene<'a>,
-        envelope: Envelope<'a>,
+        mut envelope: Envelope<'a>,
         own: Vec<Field<'a>>,
         mut inner: Vec<Field<'a>>,
-        text: &'a mut Vec<u8>,
+        buffers: (&'a mut Vec<u8>, &'a mut Vec<u8>),
     ) -> Self {
         let Scene { line, place, index, delivery, cut } = scene;
         let mut known = Known::default();
@@ -219,32 +242,46 @@ impl<'a> Record<'a> {
                 false
             }
         };
-        let body = match envelope.log {
-            Some(Value::Text(log)) => {
-                let looks_like_object = matches!(log.raw().trim_ascii_start().first(), Some(b'{'));
-                if looks_like_object && inner_object(log.start(), log.end(), Depth::Inner) {
-                    Body::Fields
-                } else {
-                    let text = log.decode(text).trim_ascii_end();
-                    match access::parse(text) {
-                        Some(access) => Body::Access(access, text),
-                        None => Body::Text(text),
+        let said = match envelope.log {
+            Some(Value::Text(log)) => match wrapped::containerd(log.raw()) {
+                Some(prefix) => {
+                    if let Some(stream) = prefix.stream {
+                        envelope.take_stream(Text::plain(stream));
                     }
+                    Some(Value::Text(log.after(prefix.length)))
+                }
+                None => envelope.log,
+            },
+            // A parser that merges under this key, and keeps no `log`.
+            None => own.iter().rev().find(|f| f.key.raw() == b"log_processed").map(|f| f.value),
+            other => other,
+        };
+        let (body, plain) = match said {
+            Some(Value::Text(log)) if object_in(&log).is_some_and(|at| inner_object(at, log.end(), Depth::Inner)) => {
+                // A line of docker's own file, which no parser took apart.
+                match docker_line(&inner) {
+                    Some((log, stream)) => {
+                        envelope.take_stream(stream);
+                        inner.clear();
+                        text_body(log, buffers)
+                    }
+                    None => (Body::Fields, None),
                 }
             }
-            Some(Value::Object(span)) if inner_object(span.start, span.end, span.depth) => Body::Fields,
+            Some(Value::Text(log)) => text_body(log, buffers),
+            Some(Value::Object(span)) if inner_object(span.start, span.end, span.depth) => (Body::Fields, None),
             Some(Value::Number(raw) | Value::Array(Span { raw, .. }) | Value::Object(Span { raw, .. })) => {
-                Body::Text(raw)
+                (Body::Text(raw), None)
             }
-            Some(Value::Bool(true)) => Body::Text(b"true"),
-            Some(Value::Bool(false)) => Body::Text(b"false"),
-            _ if own.is_empty() => Body::Empty,
-            _ => Body::Fields,
+            Some(Value::Bool(true)) => (Body::Text(b"true"), None),
+            Some(Value::Bool(false)) => (Body::Text(b"false"), None),
+            _ if own.is_empty() => (Body::Empty, None),
+            _ => (Body::Fields, None),
         };
         for field in inner.iter().chain(&own) {
             known.take(field);
         }
-        Record { line, place, cut, index, delivery, envelope, own, inner, body, known }
+        Record { line, place, cut, index, delivery, envelope, own, inner, body, plain, known }
     }
 
     /// The record itself, as it came.
@@ -271,7 +308,7 @@ impl<'a> Record<'a> {
 
     pub fn derived(&self, name: Derived) -> Option<Value<'a>> {
         let text = match name {
-            Derived::Cluster => self.envelope.cluster(),
+            Derived::Cluster => self.cluster(),
             Derived::Service => Some(self.service()),
             Derived::Container => self.envelope.container(self.delivery.tag),
             Derived::Task => self.envelope.task(),
@@ -285,27 +322,78 @@ impl<'a> Record<'a> {
         text.map(Value::Text)
     }
 
-    /// What logs belong to: the task family, else the container, else what the tag names.
+    /// What logs belong to: what the operator says names it, the task family, the application that Kubernetes
+    /// knows, the container, else what the tag names.
     pub fn service(&self) -> Text<'a> {
-        self.envelope
-            .family()
-            .or_else(|| self.envelope.container(self.delivery.tag))
-            .unwrap_or_else(|| Text::plain(self.delivery.tag.filter(|tag| !tag.is_empty()).unwrap_or(b"unknown")))
+        let tag = self.delivery.tag.filter(|tag| !tag.is_empty());
+        self.delivery
+            .naming
+            .and_then(|naming| self.named(&naming.service))
+            .or_else(|| self.envelope.family())
+            .or_else(|| self.envelope.kubernetes_service(tag))
+            .or_else(|| self.envelope.container(tag))
+            .unwrap_or_else(|| Text::plain(tag.unwrap_or(b"unknown")))
+    }
+
+    pub fn cluster(&self) -> Option<Text<'a>> {
+        self.delivery.naming.and_then(|naming| self.named(&naming.cluster)).or_else(|| self.envelope.cluster())
+    }
+
+    /// The first of the operator's paths that leads to a text or a number.
+    fn named(&self, paths: &[String]) -> Option<Text<'a>> {
+        paths.iter().find_map(|path| {
+            let value = match path.strip_prefix("body.") {
+                Some(path) => self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path)),
+                None => self.around(path).or_else(|| self.lookup(&self.own, path)),
+            };
+            match value? {
+                Value::Text(text) if !text.raw().is_empty() => Some(text),
+                Value::Number(raw) => Some(Text::plain(raw)),
+                _ => None,
+            }
+        })
+    }
+
+    /// A key that only an envelope carries, and paths into the Kubernetes filter's map.
+    fn around(&self, path: &str) -> Option<Value<'a>> {
+        if let Some(value) = self.envelope.raw(path) {
+            return Some(value);
+        }
+        let span = self.envelope.kubernetes()?;
+        self.lookup_in(&span, path.strip_prefix("kubernetes.")?)
     }
 
     /// A field of the body; the key as written first, then as a path into nested objects. The keys that
     /// only an envelope carries come from there, so that no log line can stand in for them.
     pub fn body_field(&self, path: &str) -> Option<Value<'a>> {
-        if let Some(value) = self.envelope.raw(path) {
+        if let Some(value) = self.around(path) {
             return Some(value);
         }
-        if let Body::Access(access, _) = &self.body
-            && let Some(value) = access_field(access, path)
-        {
-            return Some(value);
+        match &self.body {
+            Body::Access(access, _) => {
+                if let Some(value) = access_field(access, path) {
+                    return Some(value);
+                }
+            }
+            Body::Text(text) => {
+                if let Some(value) = logfmt::get(text, path) {
+                    return Some(Value::Text(value));
+                }
+            }
+            Body::Fields | Body::Empty => {}
         }
         let found = self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path));
-        if path == "status" { found.or_else(|| self.parsed_status()) } else { found }
+        if found.is_none() && self.known.request { self.of_request(path) } else { found }
+    }
+
+    /// What a line about a request says under another name.
+    fn of_request(&self, name: &str) -> Option<Value<'a>> {
+        let mut aliases = request::aliases(name).iter();
+        let found = aliases.find_map(|path| {
+            let found = self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path))?;
+            matches!(found, Value::Text(_) | Value::Number(_)).then_some(found)
+        });
+        if name == "status" { found.or_else(|| self.parsed_status()) } else { found }
     }
 
     /// The status of an access line that a parser filter took apart: it calls it `code`, beside method and path.
@@ -329,14 +417,23 @@ impl<'a> Record<'a> {
         let Value::Object(span) = fields.iter().rev().find(|f| f.key.is(head))?.value else {
             return None;
         };
+        self.lookup_in(&span, rest)
+    }
+
+    fn lookup_in(&self, span: &Span<'a>, path: &str) -> Option<Value<'a>> {
         let mut nested = Vec::new();
         let walker = Walker::within(self.line, self.index, span.end, span.depth);
         walker.object(span.start, |field| nested.push(field)).ok()?;
-        self.lookup(&nested, rest)
+        self.lookup(&nested, path)
     }
 
     /// How bad the line says it is; `info` where nothing says so.
     pub fn level(&self) -> Level {
+        self.stated_level().unwrap_or(Level::Info)
+    }
+
+    /// The level, if something says it.
+    pub fn stated_level(&self) -> Option<Level> {
         let named = match self.known.level {
             Some((_, Value::Text(text))) => {
                 let name = text.decoded();
@@ -345,27 +442,25 @@ impl<'a> Record<'a> {
             Some((_, Value::Number(raw))) => number_of(raw).and_then(Level::from_number),
             _ => None,
         };
-        named
-            .or_else(|| match &self.body {
-                Body::Access(access, _) => Some(Level::of_status(access.status)),
-                Body::Text(text) => Level::of_text(text),
-                Body::Fields => match self.parsed_status()? {
-                    Value::Number(raw) => Some(Level::of_status(number_of(raw)? as u16)),
-                    Value::Text(text) => Some(Level::of_status(number_of(text.raw())? as u16)),
-                    _ => None,
-                },
-                Body::Empty => None,
-            })
-            .unwrap_or(Level::Info)
+        named.or_else(|| match &self.body {
+            Body::Access(access, _) => Some(Level::of_status(access.status)),
+            Body::Text(text) => Level::of_text(text),
+            Body::Fields => match self.body_field("status").filter(|_| self.known.request)? {
+                Value::Number(raw) => Some(Level::of_status(number_of(raw)? as u16)),
+                Value::Text(text) => Some(Level::of_status(number_of(text.raw())? as u16)),
+                _ => None,
+            },
+            Body::Empty => None,
+        })
     }
 
     /// What a person would read; of an access line or a text, the whole of it.
     pub fn message(&self) -> Option<Value<'a>> {
         match &self.body {
-            Body::Access(_, text) | Body::Text(text) => Some(Value::Text(Text::plain(text))),
+            Body::Access(_, text) | Body::Text(text) => Some(Value::Text(Text::plain(self.plain.unwrap_or(text)))),
             Body::Fields | Body::Empty => self.known.message.map(|(_, value)| value).or_else(|| {
-                // tracing-subscriber's JSON keeps it one level down.
-                self.body_field("fields.message")
+                // tracing-subscriber's JSON keeps it one level down, others what they caught.
+                NESTED_MESSAGES.iter().find_map(|path| self.body_field(path)).filter(|v| matches!(v, Value::Text(_)))
             }),
         }
     }
@@ -373,24 +468,49 @@ impl<'a> Record<'a> {
     /// The record's own time, unix milliseconds: the envelope's `date`; without one, a time in the body;
     /// when there is none, or it cannot be read, the arrival.
     pub fn time_ms(&self) -> i64 {
-        let stated = match self.envelope.date {
+        self.stated_time_ms().unwrap_or(self.delivery.arrival_ms)
+    }
+
+    /// The same, if something says it.
+    pub fn stated_time_ms(&self) -> Option<i64> {
+        match self.envelope.date {
             Some(date) => time_of(&date),
             None => self.body_time(),
-        };
-        stated.unwrap_or(self.delivery.arrival_ms)
+        }
     }
 
     fn body_time(&self) -> Option<i64> {
         match &self.body {
-            Body::Access(access, _) => time::from_text(access.time),
-            Body::Text(text) => text_time(text),
+            Body::Access(access, _) => stamp::of_access(access.time),
+            // Without one of its own, docker's: its file has `time` beside `log`.
+            Body::Text(text) => stamp::of_text(self.plain.unwrap_or(text)).or_else(|| time_of(&self.known.time?.1)),
             Body::Fields | Body::Empty => time_of(&self.known.time?.1),
         }
     }
 
-    /// A load balancer or a probe asking whether the service lives.
+    /// No sign that the service lives: a load balancer's or a probe's question, FireLens asking itself, or a line
+    /// of a service that the operator calls our own.
+    pub fn is_own(&self) -> bool {
+        self.is_health_check()
+            || self.delivery.naming.is_some_and(|naming| {
+                let service = self.service();
+                naming.own.iter().any(|own| service.is(own))
+            })
+    }
+
+    /// A load balancer or a probe asking whether the service lives, or FireLens asking whether the router does.
     pub fn is_health_check(&self) -> bool {
-        matches!(&self.body, Body::Access(access, _) if access.is_health_check())
+        match &self.body {
+            Body::Access(access, _) => access.is_health_check(),
+            Body::Fields if self.known.request => {
+                matches!(self.body_field("agent"), Some(Value::Text(agent)) if access::is_probe(&agent.decoded()))
+            }
+            Body::Fields if self.envelope.is_of_task_alone() => match self.own.as_slice() {
+                [only] => only.key.is("health") && matches!(only.value, Value::Text(text) if text.is("check")),
+                _ => false,
+            },
+            _ => self.delivery.tag == Some(b"firelens-healthcheck"),
+        }
     }
 }
 
@@ -401,6 +521,8 @@ impl<'a> Known<'a> {
             b"severity" | b"lvl" | b"levelname" | b"@l" | b"log.level" | b"loglevel" | b"LogLevel" | b"Level"
             | b"level_name" | b"severityText" | b"SeverityText" | b"severity_text" => (&mut self.level, 1),
             b"level_value" | b"severity_number" | b"severityNumber" | b"PRIORITY" => (&mut self.level, 2),
+            // MongoDB's, one letter.
+            b"s" if matches!(field.value, Value::Text(text) if text.raw().len() <= 2) => (&mut self.level, 3),
             b"message" => (&mut self.message, 0),
             b"msg" | b"@m" | b"MESSAGE" | b"Message" | b"short_message" => (&mut self.message, 1),
             b"event" | b"@mt" | b"text" => (&mut self.message, 2),
@@ -408,7 +530,10 @@ impl<'a> Known<'a> {
             b"@timestamp" => (&mut self.time, 0),
             b"timestamp" | b"@t" | b"datetime" => (&mut self.time, 1),
             b"time" | b"ts" => (&mut self.time, 2),
-            _ => return,
+            key => {
+                self.request |= request::tells_of_request(key);
+                return;
+            }
         };
         let speaks = !matches!(field.value, Value::Null | Value::Bool(_));
         if speaks && slot.is_none_or(|(held, _)| rank < held) {
@@ -419,7 +544,9 @@ impl<'a> Known<'a> {
 
 fn access_field<'a>(access: &Access<'a>, name: &str) -> Option<Value<'a>> {
     let bytes = match name {
-        "status" => return Some(Value::Int(u64::from(access.status))),
+        // Of a request that nobody answered there is none.
+        "status" => return (access.status != 0).then_some(Value::Int(u64::from(access.status))),
+        "duration_ms" => return access.duration_us.map(|us| Value::Int(us / 1000)),
         "method" => access.method,
         "path" => access.path,
         "protocol" => access.protocol,
@@ -429,10 +556,16 @@ fn access_field<'a>(access: &Access<'a>, name: &str) -> Option<Value<'a>> {
         "user" => access.user,
         "referer" => access.referer,
         "agent" => access.agent,
+        "forwarded" => access.forwarded,
+        "authority" => access.host,
         _ => return None,
     };
     (!bytes.is_empty()).then(|| Value::Text(Text::plain(bytes)))
 }
+
+/// Where a message stands when none stands at the top.
+const NESTED_MESSAGES: [&str; 5] =
+    ["fields.message", "body.stringValue", "error.message", "err.message", "exception.message"];
 
 /// A number as rules compare it; `None` for anything that is not one. Text counts when all of it is one.
 pub fn number_of(text: &[u8]) -> Option<f64> {
@@ -451,20 +584,5 @@ fn time_of(value: &Value<'_>) -> Option<i64> {
     }
 }
 
-/// The stamp at the head of a text line, bare or in brackets: `2025-10-01 08:12:03,123 ERROR …`.
-fn text_time(text: &[u8]) -> Option<i64> {
-    let text = text.strip_prefix(b"[").unwrap_or(text);
-    if !text.first()?.is_ascii_digit() {
-        return None;
-    }
-    let head = text.get(..text.len().min(40)).unwrap_or_default();
-    let mut ends =
-        head.iter().enumerate().filter(|(_, b)| matches!(b, b' ' | b']')).map(|(i, _)| i).chain([head.len()]);
-    let (first, second, third) = (ends.next(), ends.next(), ends.next());
-    // The longest that reads wins: date, time and zone may be three words.
-    [third, second, first].into_iter().flatten().find_map(|end| {
-        let stamp = head.get(..end)?;
-        // A bare number at the head of a line is a count of something, not a time.
-        if stamp.iter().all(|b| b.is_ascii_digit() || *b == b'.') { None } else { time::from_text(stamp) }
-    })
-}
+#[cfg(test)]
+mod tests;

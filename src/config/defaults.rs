@@ -112,6 +112,19 @@ pub const QUARANTINE_SAMPLES: Whole = whole(200, 0, 2_000);
 
 /// Held of each, ten times what is shown, so that redaction sees a secret whole; more of it for who has longer ones.
 pub const QUARANTINE_BYTES: Whole = whole(4 * KIB, 400, 64 * KIB);
+// === record ===
+
+/// Each is looked for in every record.
+pub const NAME_PATHS_MAX: usize = 20;
+
+/// Longer than any path that a person writes.
+pub const NAME_PATH_MAX_BYTES: usize = 256;
+
+/// Each is compared with every record's service.
+pub const OWN_SERVICES_MAX: usize = 20;
+
+/// What we are called in the task definitions and charts that we ship.
+pub const OWN_SERVICE: &str = "emberwatch";
 
 // === time ===
 

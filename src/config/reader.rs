@@ -231,6 +231,11 @@ impl<'a> Section<'_, 'a> {
         }
     }
 
+    /// Is it set, to whatever?
+    pub(super) fn has(&mut self, name: &str) -> bool {
+        self.ask(name).is_some()
+    }
+
     /// A list of texts; in the environment they are separated by commas. Faulty ones are left out.
     pub(super) fn texts<T>(
         &mut self,

@@ -17,6 +17,7 @@ use super::text::{self, URL_FORM};
 use super::{Config, Escalation, Ingest, Log, LogFormat, Notify, Quarantine, Slack, Store, Time};
 use crate::fault::{Fault, join, quoted};
 use crate::notify::slack::SlackTarget;
+use crate::record::naming::Naming;
 use crate::watch::rule::Rule;
 use crate::watch::rule::pattern::REGEXES_MAX;
 
@@ -27,6 +28,7 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         server: server::read(root.section("server")),
         ingest: ingest(root.section("ingest")),
         quarantine: quarantine(root.section("quarantine")),
+        record: record(root.section("record")),
         time: time(root.section("time")),
         store: store(root.section("store")),
         escalation: escalation(root.section("escalation")),
@@ -62,6 +64,27 @@ fn quarantine(mut section: Section<'_, '_>) -> Quarantine {
     section.finish();
     quarantine
 }
+
+fn record(mut section: Section<'_, '_>) -> Naming {
+    let path = |text: &str| {
+        let sound = text.len() <= d::NAME_PATH_MAX_BYTES && text.split('.').all(|part| !part.is_empty());
+        if sound { Ok(text.to_owned()) } else { Err(None) }
+    };
+    let name = |text: &str| if text.is_empty() { Err(None) } else { Ok(text.to_owned()) };
+    let naming = Naming {
+        service: section.texts("service", d::NAME_PATHS_MAX, NAME_PATH_FORM, path),
+        cluster: section.texts("cluster", d::NAME_PATHS_MAX, NAME_PATH_FORM, path),
+        own: if section.has("own") {
+            section.texts("own", d::OWN_SERVICES_MAX, "the name of a service", name)
+        } else {
+            vec![d::OWN_SERVICE.to_owned()]
+        },
+    };
+    section.finish();
+    naming
+}
+
+const NAME_PATH_FORM: &str = "a path such as kubernetes.labels.team";
 
 fn time(mut section: Section<'_, '_>) -> Time {
     let time = Time { lateness_seconds: section.whole("lateness_seconds", d::LATENESS_SECONDS) };

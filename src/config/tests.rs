@@ -86,6 +86,7 @@ fn without_any_source_the_defaults_hold() {
     );
     assert_eq!(config.quarantine, Quarantine { max_samples: 200, max_bytes: 4096 });
     assert_eq!(config.time, Time { lateness_seconds: 900 });
+    assert_eq!(config.record, Naming { own: vec!["emberwatch".into()], ..Naming::default() });
     assert_eq!(
         config.store,
         Store {
@@ -172,6 +173,10 @@ fn everything_can_be_set() {
             [quarantine]
             max_samples = 0
             max_bytes = 400
+            [record]
+            service = ["kubernetes.labels.team", "body.team"]
+            cluster = ["kubernetes.labels.cluster"]
+            own = []
 
             [time]
             lateness_seconds = 60
@@ -239,6 +244,12 @@ fn everything_can_be_set() {
         }
     );
     assert_eq!(config.quarantine, Quarantine { max_samples: 0, max_bytes: 400 });
+    let named = Naming {
+        service: vec!["kubernetes.labels.team".into(), "body.team".into()],
+        cluster: vec!["kubernetes.labels.cluster".into()],
+        own: Vec::new(),
+    };
+    assert_eq!(config.record, named);
     assert_eq!(config.time, Time { lateness_seconds: 60 });
     assert_eq!(
         config.store,

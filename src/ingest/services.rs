@@ -19,13 +19,19 @@ pub struct Services {
 }
 
 /// What one service has sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figures {
     pub lines: u64,
     /// In the order of [`Format::ALL`].
     pub formats: [u64; Format::ALL.len()],
     /// Time of its newest live record, unix milliseconds.
     pub newest_ms: Option<i64>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Figures { lines: 0, formats: [0; Format::ALL.len()], newest_ms: None }
+    }
 }
 
 impl Services {

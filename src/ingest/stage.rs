@@ -15,6 +15,7 @@ use crate::ledger::{DeliveryKey, Lane, Staged, StagedGroup};
 use crate::metrics::Metrics;
 use crate::record::format::Format;
 use crate::record::json::Malformed;
+use crate::record::naming::Naming;
 use crate::record::stripped::Sample;
 use crate::record::{Delivery, Piece, Reader, Record};
 use crate::watch::matcher::Scratch;
@@ -38,7 +39,7 @@ pub enum Outcome {
     Matched,
     Unmatched,
     Blank,
-    /// A health check that no watch matched.
+    /// A health check, or a line of our own service, that no watch matched.
     Own,
     Rejected,
     /// Of a batch that was counted before.
@@ -137,6 +138,7 @@ pub struct Batch {
     scratch: Scratch,
     sheet: Sheet,
     tag: Option<Vec<u8>>,
+    naming: Arc<Naming>,
     arrival_ms: i64,
 }
 
@@ -176,7 +178,7 @@ impl Batch {
             scratch: Vec::new(),
             rejects: Rejects::new(settings.quarantine, from),
         };
-        Batch { set, reader: Reader::default(), scratch: Scratch::default(), sheet, tag, arrival_ms }
+        Batch { set, reader: Reader::default(), scratch: Scratch::default(), sheet, tag, naming: Arc::clone(&settings.naming), arrival_ms }
     }
 
     pub fn tally(&self) -> &Tally {
@@ -184,7 +186,8 @@ impl Batch {
     }
 
     pub fn line(&mut self, line: Line<'_>) {
-        let delivery = Delivery { tag: self.tag.as_deref(), arrival_ms: self.arrival_ms };
+        let (tag, naming) = (self.tag.as_deref(), Some(&*self.naming));
+        let delivery = Delivery { tag, arrival_ms: self.arrival_ms, naming };
         let (set, scratch, sheet) = (&self.set, &mut self.scratch, &mut self.sheet);
         sheet.tally.cut += u64::from(line.cut);
         let arrival_ms = self.arrival_ms;
@@ -236,7 +239,7 @@ impl Sheet {
         let stated_ms = record.time_ms();
         let time_ms = if stated_ms > arrival_ms + AHEAD_MAX_MS { arrival_ms } else { stated_ms };
         let lane = if arrival_ms - time_ms > self.lateness_ms { Lane::Late } else { Lane::Live };
-        let own = record.is_health_check();
+        let own = record.is_own();
         self.service(record, if lane == Lane::Live && !own { Some(time_ms) } else { None });
         let mut matched = false;
         set.matches(record, scratch, |place, watch| {
@@ -289,7 +292,7 @@ impl Sheet {
                     counts: vec![(bucket, 1)],
                     first_ms: time_ms,
                     last_ms: time_ms,
-                    cluster: text(record.envelope.cluster()),
+                    cluster: text(record.cluster()),
                     service: text(Some(record.service())),
                     samples,
                 };
@@ -302,7 +305,7 @@ impl Sheet {
     fn service(&mut self, record: &Record<'_>, live_ms: Option<i64>) {
         let mut key = std::mem::take(&mut self.scratch);
         key.clear();
-        let cluster = record.envelope.cluster();
+        let cluster = record.cluster();
         let service = record.service();
         key.extend_from_slice(cluster.map(|c| c.raw()).unwrap_or_default());
         key.push(0);
@@ -318,7 +321,7 @@ impl Sheet {
                         service: service.to_string_lossy().into_owned(),
                         lines: 0,
                         newest_ms: None,
-                        formats: Default::default(),
+                        formats: [0; Format::ALL.len()],
                     });
                     self.service_places.insert(key.clone(), self.services.len() - 1);
                     self.services.len() - 1
@@ -347,7 +350,7 @@ impl Sheet {
             service: "other".into(),
             lines: 0,
             newest_ms: None,
-            formats: Default::default(),
+            formats: [0; Format::ALL.len()],
         });
         self.service_places.insert(key, self.services.len() - 1);
         self.services.len() - 1

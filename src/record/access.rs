@@ -1,13 +1,34 @@
 //! One line of a web server's access log, taken apart: nginx and Apache, `common` and `combined`,
 //! with nginx's image's trailing `"$http_x_forwarded_for"`, an optional virtual host in front and
-//! whatever a site adds behind.
+//! whatever a site adds behind. The dialects of application servers are in `apps`, those of proxies in
+//! `proxies`; which one is tried is decided by the line's first bytes.
 //!
 //! The parts are borrowed from the line exactly as they stand there, escapes included. A line is
 //! taken only if it has the whole skeleton (remote, ident, user, bracketed time, quoted request,
 //! status, size): prose that mentions a request is not an access line. Nothing is allocated and
 //! each byte is read once or twice, so a line of a megabyte costs linear time.
 
+mod apps;
+mod parts;
+mod proxies;
+
 use memchr::{memchr2, memrchr};
+
+/// Whose form a line has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Server {
+    /// nginx, Apache, gunicorn, werkzeug: `common` and `combined`.
+    #[default]
+    Common,
+    Uvicorn,
+    /// And whatever writes method, path, status and a duration.
+    Morgan,
+    Gin,
+    Uwsgi,
+    Envoy,
+    Alb,
+    Haproxy,
+}
 
 /// The parts of an access line. A part the line does not have is empty; `-` is kept, for it is what
 /// the line says.
@@ -25,12 +46,17 @@ pub struct Access<'a> {
     pub protocol: &'a [u8],
     /// The whole of what stands between the quotes.
     pub request: &'a [u8],
+    /// 0: there was no answer.
     pub status: u16,
     /// Digits or `-`.
     pub bytes: &'a [u8],
     pub referer: &'a [u8],
     pub agent: &'a [u8],
     pub forwarded: &'a [u8],
+    /// The host that was asked for, where the line has it.
+    pub host: &'a [u8],
+    pub duration_us: Option<u64>,
+    pub server: Server,
 }
 
 /// Agents of load balancers and orchestrators that ask only whether we are alive.
@@ -44,16 +70,37 @@ impl Access<'_> {
     /// Is this a health check's request? Told by the agent alone: the path of a check is a site's
     /// own choice.
     pub fn is_health_check(&self) -> bool {
-        PROBES.iter().any(|probe| {
-            // The name whole, then its version: `kube-probe/1.29`, not `kube-probed`.
-            self.agent.strip_prefix(*probe).is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b' ')))
-        })
+        is_probe(self.agent)
     }
+}
+
+/// Is it the name of a load balancer's or an orchestrator's prober?
+pub fn is_probe(agent: &[u8]) -> bool {
+    PROBES.iter().any(|probe| {
+        // The name whole, then its version: `kube-probe/1.29`, not `kube-probed`.
+        agent.strip_prefix(*probe).is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b' ')))
+    })
 }
 
 /// The parts of `line`, or `None` if it is no access line.
 pub fn parse(line: &[u8]) -> Option<Access<'_>> {
     let line = line.trim_ascii_end();
+    match line {
+        [b'[', b'G', ..] => apps::gin(line),
+        [b'[', b'p', ..] => apps::uwsgi(line),
+        [b'[', b'0'..=b'9', ..] => proxies::envoy(line),
+        [b'I', b'N', b'F', b'O', b':', ..] => apps::uvicorn(line),
+        [b'A'..=b'Z', b'A'..=b'Z', ..] => apps::morgan(line).or_else(|| common(line)),
+        [b'h', b't', b't', b'p', b' ' | b's', ..] | [b'h', b'2', b' ', ..] | [b'w', b's', b' ' | b's', ..] => {
+            proxies::alb(line).or_else(|| common(line))
+        }
+        [b'0'..=b'9', ..] => common(line).or_else(|| proxies::haproxy(line)),
+        _ => common(line),
+    }
+}
+
+/// nginx's and Apache's.
+fn common(line: &[u8]) -> Option<Access<'_>> {
     let (first, rest) = word(line)?;
     let (second, rest) = word(rest)?;
     let (third, rest) = word(rest)?;
@@ -71,8 +118,8 @@ pub fn parse(line: &[u8]) -> Option<Access<'_>> {
         return None;
     }
 
-    let time = time(rest)?;
-    let (request, rest) = quoted(rest[TIME + 2..].strip_prefix(b" ")?);
+    let time = time(rest).or_else(|| short_time(rest))?;
+    let (request, rest) = quoted(rest.get(time.len() + 2..)?.strip_prefix(b" ")?);
     let request = request?;
     let (status, rest) = status(rest)?;
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -85,7 +132,21 @@ pub fn parse(line: &[u8]) -> Option<Access<'_>> {
     let (agent, rest) = next_quoted(rest);
     let (forwarded, _) = next_quoted(rest);
     let (method, path, protocol) = split_request(request);
-    Some(Access { remote, user, time, method, path, protocol, request, status, bytes, referer, agent, forwarded })
+    Some(Access {
+        remote,
+        user,
+        time,
+        method,
+        path,
+        protocol,
+        request,
+        status,
+        bytes,
+        referer,
+        agent,
+        forwarded,
+        ..Access::default()
+    })
 }
 
 /// One word and the text after the blank that ends it.
@@ -113,6 +174,15 @@ fn time(text: &[u8]) -> Option<&[u8]> {
     let fits = (0..text.len()).fold(true, |all, i| all & (LEAST[i] <= text[i]) & (text[i] <= MOST[i]));
     // Between the plus and the minus lies the comma.
     (fits && text[22] != b',').then(|| &text[1..=TIME])
+}
+
+/// werkzeug's, without a zone: `[01/Oct/2025 08:12:04]`.
+#[cold]
+fn short_time(text: &[u8]) -> Option<&[u8]> {
+    let inside = text.strip_prefix(b"[")?.get(..20)?;
+    let fits = matches!(inside, [d, _, b'/', _, _, _, b'/', _, _, _, _, b' ', _, _, b':', _, _, b':', _, s]
+        if d.is_ascii_digit() && s.is_ascii_digit());
+    (fits && text.get(21) == Some(&b']')).then_some(inside)
 }
 
 /// ` 200 ` off the front, for a status that HTTP has.
@@ -202,6 +272,7 @@ mod tests {
             referer: b"-",
             agent: b"ELB-HealthChecker/2.0",
             forwarded: b"203.0.113.121",
+            ..Access::default()
         };
         assert_eq!(read(NGINX), expected);
         assert_eq!(read(&format!("{NGINX}\r\n")), expected);
@@ -283,7 +354,6 @@ mod tests {
             "",
             " ",
             "[",
-            "GET /healthz 200 1ms",
             "2025/10/01 08:13:24 [error] 29#29: *4827 open() failed, request: \"GET / HTTP/1.1\"",
             "[01/Oct/2025:08:12:04 +0000] \"GET / HTTP/1.1\" 200 5",
             "we saw 10.0.0.1 - - [01/Oct/2025:08:12:04 +0000] \"GET / HTTP/1.1\" 200 5",

@@ -1,12 +1,13 @@
-//! What the log router put around a line: FireLens on EC2 and on Fargate, docker's fluentd driver, and
-//! records with nothing around them.
+//! What the log router put around a line: FireLens on EC2 and on Fargate, docker's fluentd driver, the Kubernetes
+//! filter, and records with nothing around them.
 //!
 //! Facts (docker_task_engine.go of the ECS agent, moby's fluentd driver): on EC2 `container_name` is
 //! `/ecs-<family>-<revision>-<name without odd characters>-<20 hex>` and changes with every task; on
 //! Fargate it is the plain name. `ecs_task_definition` is `family:revision`. The true container name on EC2
 //! stands only in the tag, `<container>-firelens-<task id>`. ARNs and cluster names come in old and new forms.
 
-use super::json::{Field, Value};
+use super::json::{Field, Span, Value};
+use super::kubernetes::{self, Kubernetes};
 use super::text::Text;
 
 #[derive(Clone, Copy, Default)]
@@ -21,6 +22,9 @@ pub struct Envelope<'a> {
     ecs_cluster: Option<Value<'a>>,
     ecs_task_arn: Option<Value<'a>>,
     ecs_task_definition: Option<Value<'a>>,
+    /// The Kubernetes filter's map; what it says, once [`Envelope::read_kubernetes`] was called.
+    kubernetes: Option<Span<'a>>,
+    cube: Option<Kubernetes<'a>>,
 }
 
 /// Hex digits that the ECS agent hangs on a container's name.
@@ -40,12 +44,61 @@ impl<'a> Envelope<'a> {
             b"ecs_cluster" => &mut self.ecs_cluster,
             b"ecs_task_arn" => &mut self.ecs_task_arn,
             b"ecs_task_definition" => &mut self.ecs_task_definition,
+            b"kubernetes" => match field.value {
+                Value::Object(span) => {
+                    self.kubernetes = Some(span);
+                    return true;
+                }
+                _ => return false,
+            },
             // Added by newer Fluent Bits (group attributes); nobody's log text.
             b"__internal__" => return true,
             _ => return false,
         };
         *slot = Some(field.value);
         true
+    }
+
+    /// Reads the map `kubernetes`, with `walk` to go through an object's fields. A record of a container driver or
+    /// of ECS is not the Kubernetes filter's: there the map is the application's own, merged into the record.
+    pub fn read_kubernetes(&mut self, walk: impl Fn(Span<'a>, &mut dyn FnMut(Field<'a>))) {
+        let Some(span) = self.kubernetes else { return };
+        if self.container_id.is_some() || self.ecs_task_arn.is_some() || self.ecs_task_definition.is_some() {
+            return;
+        }
+        let mut cube = Kubernetes::default();
+        walk(span, &mut |field| cube.take(&field));
+        if let Some(Value::Object(labels)) = cube.labels {
+            walk(labels, &mut |field| cube.take_label(&field));
+        }
+        self.cube = Some(cube);
+    }
+
+    /// The Kubernetes filter's map, for who looks for a path in it.
+    pub fn kubernetes(&self) -> Option<Span<'a>> {
+        self.kubernetes
+    }
+
+    /// What containerd's prefix or docker's file says of the stream, where the record itself says nothing.
+    pub fn take_stream(&mut self, stream: Text<'a>) {
+        self.stream.get_or_insert(Value::Text(stream));
+    }
+
+    /// The application by its labels or its pod's owner, also by the tag of its container's file.
+    pub fn kubernetes_service(&self, tag: Option<&'a [u8]>) -> Option<Text<'a>> {
+        match &self.cube {
+            Some(cube) => cube.service(),
+            None if self.container_name.is_none() => {
+                let (pod, _) = kubernetes::of_tag(tag?)?;
+                Some(Text::plain(kubernetes::owner(pod)))
+            }
+            None => None,
+        }
+    }
+
+    /// Metadata of a task, but of no container: sent straight to the router, which makes such records itself too.
+    pub fn is_of_task_alone(&self) -> bool {
+        self.ecs_task_arn.is_some() && self.container_id.is_none() && self.container_name.is_none()
     }
 
     /// GELF, as `format gelf` writes it: the message in `short_message`, the time in `timestamp`, every other
@@ -110,18 +163,22 @@ impl<'a> Envelope<'a> {
         Some(split_revision(definition).0)
     }
 
+    /// Of the task definition; in Kubernetes the version that the labels give.
     pub fn revision(&self) -> Option<Text<'a>> {
-        split_revision(text(self.ecs_task_definition)?).1
+        match text(self.ecs_task_definition) {
+            Some(definition) => split_revision(definition).1,
+            None => self.cube?.version,
+        }
     }
 
-    /// The task's id: what follows the last `/` of its ARN.
+    /// The task's id: what follows the last `/` of its ARN. In Kubernetes the pod.
     pub fn task(&self) -> Option<Text<'a>> {
-        let arn = text(self.ecs_task_arn)?;
+        let Some(arn) = text(self.ecs_task_arn) else { return self.cube?.pod };
         arn.raw().starts_with(b"arn:").then(|| after_last(arn, b'/'))
     }
 
     pub fn host(&self) -> Option<Text<'a>> {
-        text(self.ec2_instance_id)
+        text(self.ec2_instance_id).or_else(|| self.cube?.host)
     }
 
     /// `stdout` or `stderr`, where a container driver said so.
@@ -137,7 +194,12 @@ impl<'a> Envelope<'a> {
         if let Some(name) = tag.and_then(container_of_tag) {
             return Some(Text::plain(name));
         }
-        let name = text(self.container_name)?;
+        let Some(name) = text(self.container_name) else {
+            return match &self.cube {
+                Some(cube) => cube.container,
+                None => kubernetes::of_tag(tag?).map(|(_, container)| Text::plain(container)),
+            };
+        };
         let bare = name.raw().strip_prefix(b"/").unwrap_or(name.raw());
         Some(part(name, self.ec2_name(bare).unwrap_or(bare)))
     }

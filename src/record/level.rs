@@ -100,5 +100,10 @@ impl Level {
     }
 }
 
+/// Has it the head of klog and glog?
+pub fn is_klog(text: &[u8]) -> bool {
+    matches!(text.first(), Some(b'I' | b'W' | b'E' | b'F')) && head::klog(text)
+}
+
 #[cfg(test)]
 mod tests;

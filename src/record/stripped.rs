@@ -54,7 +54,7 @@ impl Sample {
     /// What a person may see of it.
     pub fn redacted(&self) -> Redacted {
         let mut shown = Redacted::default();
-        let delivery = Delivery { tag: self.tag.as_deref(), arrival_ms: 0 };
+        let delivery = Delivery { tag: self.tag.as_deref(), ..Delivery::default() };
         Reader::default().read(&self.line, self.cut, delivery, |piece| {
             if let Piece::Record(record) = piece {
                 shown = Redacted::new(&stripped(record));

@@ -28,6 +28,11 @@ impl<'a> Text<'a> {
         Text { raw, ..self }
     }
 
+    /// What follows the first `length` bytes, where these have no escapes in them.
+    pub fn after(self, length: usize) -> Self {
+        Text { raw: self.raw.get(length..).unwrap_or_default(), start: self.start + length, ..self }
+    }
+
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }

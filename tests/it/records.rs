@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use crate::control::{counting, groups, put, serving};
+use crate::control::{Scrape, counting, groups, put, serving};
 use crate::world::http::{Connection, Request, post_ingest};
 
 const PLACES: [&str; 7] = ["service", "container", "cluster", "revision", "task", "host", "source"];
@@ -171,6 +171,27 @@ fn where_a_line_came_from_is_read_in_every_form_that_firelens_writes() {
             ["unknown", "", "", "", "", "", "stderr"],
         ),
         (
+            "kubernetes",
+            json!({"stream": "stdout", "_p": "F", "log": "x", "kubernetes": {"pod_name": "orders-6c9f7d5b8d-x2k4q",
+                "namespace_name": "shop", "labels": {"app.kubernetes.io/name": "orders-api", "app": "other"},
+                "host": "node-1", "container_name": "main"}}),
+            Some("kube.var.log.containers.x"),
+            ["orders-api", "main", "", "", "orders-6c9f7d5b8d-x2k4q", "node-1", "stdout"],
+        ),
+        (
+            "kubernetes without labels",
+            json!({"stream": "stdout", "log": "x", "kubernetes": {"pod_name": "orders-6c9f7d5b8d-x2k4q", "container_name": "main"}}),
+            None,
+            ["orders", "main", "", "", "orders-6c9f7d5b8d-x2k4q", "", "stdout"],
+        ),
+        (
+            "a line that would choose",
+            json!({"log": "{\"service\":\"evil\",\"container_name\":\"evil\",\"kubernetes\":{\"labels\":{\"app\":\"evil\"}}}",
+                "container_name": "a"}),
+            None,
+            ["a", "a", "", "", "", "", ""],
+        ),
+        (
             "escapes and letters of the world",
             json!({"container_name": "bücher\"\u{1f4ce}", "log": "x", "ecs_task_definition": "bücher\"\\:8"}),
             None,
@@ -213,15 +234,46 @@ fn the_header_that_carries_the_tag_can_be_another_one() {
     assert_eq!((service("named"), service("other")), (json!("web"), json!("unknown")));
 }
 
+#[test]
+fn a_configured_path_names_service_and_cluster_and_ours_are_no_sign_of_life() {
+    let program = serving(
+        "[record]\nservice = [\"kubernetes.labels.team\", \"body.team\"]\ncluster = [\"kubernetes.labels.site\"]\nown = [\"us\"]\n",
+    );
+    let control = program.control_addr();
+    watch_by(control, "named", &["n", "service", "cluster"]);
+    for (n, record) in [
+        (
+            "label",
+            json!({"log": "{\"team\":\"line\"}", "kubernetes": {"labels": {"team": "payments", "site": "eu", "app": "x"}}}),
+        ),
+        ("body", json!({"log": "{\"team\":\"line\"}", "container_name": "a"})),
+        ("none", json!({"log": "x", "container_name": "a"})),
+    ] {
+        assert_eq!(post_ingest(program.ingest_addr(), numbered(&record.to_string(), n)).status, 204);
+    }
+    let seen = by_number(control, "named");
+    let of = |n: &str| (seen[n]["service"].clone(), seen[n]["cluster"].clone());
+    assert_eq!(of("label"), (json!("payments"), json!("eu")));
+    assert_eq!(of("body"), (json!("line"), json!("")));
+    assert_eq!(of("none"), (json!("a"), json!("")));
+
+    let line = format!("{}\n", json!({"log": "ready", "container_name": "us", "date": now()}));
+    assert_eq!(post_ingest(program.ingest_addr(), line).status, 204);
+    assert_eq!(Scrape::of(control).lines("own"), 1);
+}
+
 // === the labelled collection ===
 
-const SHAPES: [&str; 8] = [
+const SHAPES: [&str; 11] = [
     "nginx_access_line",
     "nginx_error_line",
     "app_json_in_log",
     "app_json_merged",
     "plain_text",
     "docker_json_file",
+    "kubernetes",
+    "cri_in_log",
+    "traceback_joined",
     "log_only",
     "forward_library",
 ];
@@ -249,7 +301,7 @@ fn the_labelled_records_are_read_as_their_labels_say() {
         .filter(|(_, (_, label))| SHAPES.contains(&label["shape"].as_str().unwrap_or_default()))
         .map(|(line, (record, label))| (line, *record, label))
         .collect();
-    assert_eq!(chosen.len(), 166);
+    assert_eq!(chosen.len(), 176);
 
     let program = serving("");
     let (control, ingest) = (program.control_addr(), program.ingest_addr());
@@ -315,12 +367,25 @@ fn expected(label: &Value, record: &str, tagged: bool) -> Vec<(&'static str, Str
         (false, false) => container.clone(),
         (false, true) => "unknown".to_owned(),
     };
+    let shape = label["shape"].as_str();
+    let record: Value = serde_json::from_str(record).expect("a record");
+    // In Kubernetes a task is a pod; containerd's prefix tells of the stream.
+    let task = match shape {
+        Some("kubernetes") => record["kubernetes"]["pod_name"].as_str().unwrap_or_default().to_owned(),
+        _ => only_with(has_metadata, text("task_id")),
+    };
+    let source = match shape {
+        Some("cri_in_log") => {
+            record["log"].as_str().and_then(|log| log.split(' ').nth(1)).unwrap_or_default().to_owned()
+        }
+        _ => text("stream"),
+    };
     let mut all = vec![
         ("service", service),
         ("container", container),
         ("revision", only_with(has_metadata, text("revision"))),
-        ("task", only_with(has_metadata, text("task_id"))),
-        ("source", text("stream")),
+        ("task", task),
+        ("source", source),
         ("level", text("level")),
     ];
     // What else an application calls its status is its own affair.

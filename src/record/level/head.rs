@@ -394,7 +394,7 @@ fn syslog(text: &[u8]) -> Option<Level> {
 
 /// Kubernetes' and Google's head: `E0101 08:21:53.118202`. The clock keeps linters' codes (`E1101:
 /// …`) out.
-fn klog(text: &[u8]) -> bool {
+pub(super) fn klog(text: &[u8]) -> bool {
     match text {
         [_, date @ .., _, _, b':'] if date.len() == 5 => date.iter().take(4).all(u8::is_ascii_digit) && date[4] == b' ',
         [_, _, ..] if text.len() > 9 => klog(&text[..9]),

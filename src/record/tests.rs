@@ -1,0 +1,162 @@
+//! Names and signs of life, as a record derives them from everything around it.
+
+use serde_json::{Value as Json, json};
+
+use super::naming::Naming;
+use super::{Delivery, Derived, Piece, Reader, Record};
+
+fn with<T>(record: &Json, tag: Option<&str>, naming: Option<&Naming>, ask: impl Fn(&Record<'_>) -> T) -> T {
+    let delivery = Delivery { tag: tag.map(str::as_bytes), arrival_ms: 0, naming };
+    let mut answer = None;
+    Reader::default().read(record.to_string().as_bytes(), false, delivery, |piece| {
+        if let Piece::Record(record) = piece {
+            answer = Some(ask(record));
+        }
+    });
+    answer.unwrap_or_else(|| panic!("no record: {record}"))
+}
+
+fn field(record: &Json, name: &str) -> Option<String> {
+    with(record, None, None, |record| match record.field(name)? {
+        super::json::Value::Text(text) => Some(text.to_string_lossy().into_owned()),
+        super::json::Value::Number(raw) => Some(String::from_utf8_lossy(raw).into_owned()),
+        super::json::Value::Int(n) => Some(n.to_string()),
+        other => Some(format!("{other:?}")),
+    })
+}
+
+fn service(record: &Json, tag: Option<&str>, naming: Option<&Naming>) -> String {
+    with(record, tag, naming, |record| record.service().to_string_lossy().into_owned())
+}
+
+fn in_kubernetes(map: Json) -> Json {
+    json!({"date": 1.0, "stream": "stderr", "log": "{\"service\":\"evil\",\"kubernetes\":{\"labels\":{\"app\":\"evil\"}}}", "kubernetes": map})
+}
+
+#[test]
+fn in_kubernetes_a_service_is_its_label_then_its_pods_owner_then_its_container() {
+    for (map, expected) in [
+        (
+            json!({"pod_name": "a-6c9f7d5b8d-x2k4q", "labels": {"app": "c", "k8s-app": "b", "app.kubernetes.io/name": "shop"}}),
+            "shop",
+        ),
+        (json!({"pod_name": "a-6c9f7d5b8d-x2k4q", "labels": {"app": "c", "k8s-app": "b"}}), "b"),
+        (json!({"pod_name": "a-6c9f7d5b8d-x2k4q", "labels": {"app": "c"}}), "c"),
+        (json!({"pod_name": "a-6c9f7d5b8d-x2k4q", "labels": {"tier": "c"}, "container_name": "main"}), "a"),
+        (json!({"container_name": "main"}), "main"),
+        (json!({}), "unknown"),
+    ] {
+        assert_eq!(service(&in_kubernetes(map.clone()), None, None), expected, "{map}");
+    }
+    let record = in_kubernetes(json!({"pod_name": "a-6c9f7d5b8d-x2k4q", "host": "node-1", "container_name": "main",
+        "labels": {"app.kubernetes.io/version": "1.2"}, "namespace_name": "shop"}));
+    for (name, expected) in [
+        ("task", "a-6c9f7d5b8d-x2k4q"),
+        ("host", "node-1"),
+        ("container", "main"),
+        ("source", "stderr"),
+        ("revision", "1.2"),
+        ("kubernetes.namespace_name", "shop"),
+    ] {
+        assert_eq!(field(&record, name).as_deref(), Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn without_the_filters_map_the_tag_of_a_containers_file_names_the_service() {
+    let tag = format!("kube.var.log.containers.orders-6c9f7d5b8d-x2k4q_shop_api-{}.log", "0".repeat(64));
+    assert_eq!(service(&json!({"log": "x"}), Some(&tag), None), "orders");
+}
+
+#[test]
+fn a_map_merged_beside_a_container_drivers_keys_names_nothing() {
+    let record = json!({"kubernetes": {"labels": {"app": "evil"}}, "container_id": "1", "container_name": "a"});
+    assert_eq!(service(&record, None, None), "a");
+    let record = json!({"kubernetes": {"labels": {"app": "evil"}}, "ecs_task_definition": "family:1"});
+    assert_eq!(service(&record, None, None), "family");
+}
+
+#[test]
+fn the_operators_paths_come_first_and_reach_the_body_only_when_they_say_so() {
+    let naming =
+        |paths: &[&str]| Naming { service: paths.iter().map(|p| (*p).to_owned()).collect(), ..Naming::default() };
+    let record = json!({"log": "{\"team\":\"body\",\"n\":5}", "team": "around", "container_name": "a",
+        "kubernetes": {"labels": {"team": "label", "app.kubernetes.io/part-of": "whole"}}});
+    for (paths, expected) in [
+        (&["team"][..], "around"),
+        (&["body.team"], "body"),
+        (&["body.n"], "5"),
+        (&["kubernetes.labels.team"], "label"),
+        (&["kubernetes.labels.app.kubernetes.io/part-of"], "whole"),
+        (&["missing", "n", "kubernetes.labels"], "a"),
+        (&[], "a"),
+    ] {
+        assert_eq!(service(&record, None, Some(&naming(paths))), expected, "{paths:?}");
+    }
+    let cluster = Naming { cluster: vec!["kubernetes.labels.team".into()], ..Naming::default() };
+    let seen = with(&record, None, Some(&cluster), |r| r.derived(Derived::Cluster).is_some());
+    assert!(seen);
+}
+
+#[test]
+fn a_request_has_one_name_for_each_of_its_parts_whoever_logged_it() {
+    let pino = json!({"log": r#"{"level":30,"req":{"method":"GET","url":"/a","headers":{"user-agent":"kube-probe/1.29"}},"res":{"statusCode":503},"responseTime":12,"msg":"x"}"#});
+    let caddy =
+        json!({"log": r#"{"level":"info","ts":1.5,"request":{"method":"GET","uri":"/a"},"status":503,"size":7}"#});
+    let logfmt = json!({"log": "method=GET path=/a status=503 duration_ms=12 agent=x"});
+    let access = json!({"log": r#"[2025-10-01T08:12:04Z] "GET /a HTTP/2" 503 - 1 7 12 1 "-" "x" "-" "web""#});
+    for record in [&pino, &caddy, &logfmt, &access] {
+        for (name, expected) in [("method", "GET"), ("path", "/a"), ("status", "503")] {
+            assert_eq!(field(record, name).as_deref(), Some(expected), "{name} of {record}");
+        }
+    }
+    for record in [&pino, &logfmt, &access] {
+        assert_eq!(field(record, "duration_ms").as_deref(), Some("12"), "{record}");
+    }
+    assert_eq!(field(&caddy, "bytes").as_deref(), Some("7"));
+    assert!(with(&pino, None, None, |r| r.is_health_check()));
+    assert!(!with(&caddy, None, None, |r| r.is_health_check()));
+    // No request: what else is called a status is not one.
+    assert_eq!(field(&json!({"log": r#"{"statusCode":503,"msg":"x"}"#}), "status"), None);
+}
+
+#[test]
+fn what_a_missing_parser_left_in_front_is_no_part_of_the_message() {
+    for (log, level, message, source) in [
+        ("2025-10-01T08:30:01.118202945Z stderr F WARN x", "warn", "WARN x", Some("stderr")),
+        ("2025-10-01T08:30:01Z stdout F {\"level\":\"error\",\"msg\":\"y\"}", "error", "y", Some("stdout")),
+        (
+            "{\"log\":\"ERROR \\\"z\\\"\\n\",\"stream\":\"stderr\",\"time\":\"2025-10-01T08:30:01Z\"}",
+            "error",
+            "ERROR \"z\"",
+            Some("stderr"),
+        ),
+        ("<27>1 2025-10-01T08:12:03Z web app 1 - - {\"level\":\"warn\",\"msg\":\"w\"}", "warn", "w", None),
+        ("\u{1b}[33mwarn\u{1b}[39m slow", "warn", "warn slow", None),
+    ] {
+        let record = json!({"log": log});
+        assert_eq!(field(&record, "level").as_deref(), Some(level), "{log}");
+        assert_eq!(field(&record, "message").as_deref(), Some(message), "{log}");
+        assert_eq!(field(&record, "source").as_deref(), source, "{log}");
+    }
+    let merged = json!({"log_processed": {"level": "error", "msg": "x"}, "stream": "stdout"});
+    assert_eq!((field(&merged, "level"), field(&merged, "msg")), (Some("error".into()), Some("x".into())));
+}
+
+#[test]
+fn no_sign_of_life_is_told_by_agent_by_firelens_own_question_and_by_the_operator() {
+    let own = Naming { own: vec!["emberwatch".into()], ..Naming::default() };
+    let arn = "arn:aws:ecs:eu-west-1:1:task/prod/1";
+    for (record, tag, expected) in [
+        (json!({"health": "check", "ecs_task_arn": arn}), None, true),
+        (json!({"health": "check", "ecs_task_arn": arn}), Some("firelens-healthcheck"), true),
+        (json!({"log": "x"}), Some("firelens-healthcheck"), true),
+        (json!({"health": "check", "more": 1, "ecs_task_arn": arn}), None, false),
+        (json!({"health": "check"}), None, false),
+        (json!({"log": "x", "container_name": "emberwatch"}), None, true),
+        (json!({"log": "x", "container_name": "emberwatch-web"}), None, false),
+        (json!({"log": "{\"container_name\":\"emberwatch\"}", "container_name": "a"}), None, false),
+    ] {
+        assert_eq!(with(&record, tag, Some(&own), |r| r.is_own()), expected, "{record}, {tag:?}");
+    }
+}
