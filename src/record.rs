@@ -122,8 +122,11 @@ struct Known<'a> {
     level: Option<(u8, Value<'a>)>,
     message: Option<(u8, Value<'a>)>,
     time: Option<(u8, Value<'a>)>,
-    /// One of the fields tells of a request.
+    /// One of the fields tells of a request, another one of its status under another name.
     request: bool,
+    answer: bool,
+    /// The object that tells of the request.
+    asked: Option<&'a [u8]>,
 }
 
 /// Reads lines; its buffers are reused from line to line.
@@ -388,7 +391,8 @@ impl<'a> Record<'a> {
 
     /// What a line about a request says under another name.
     fn of_request(&self, name: &str) -> Option<Value<'a>> {
-        let mut aliases = request::aliases(name).iter();
+        let skip = name == "status" && !self.known.answer;
+        let mut aliases = if skip { [].iter() } else { request::aliases(name).iter() };
         let found = aliases.find_map(|path| {
             let found = self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path))?;
             matches!(found, Value::Text(_) | Value::Number(_)).then_some(found)
@@ -502,7 +506,8 @@ impl<'a> Record<'a> {
     pub fn is_health_check(&self) -> bool {
         match &self.body {
             Body::Access(access, _) => access.is_health_check(),
-            Body::Fields if self.known.request => {
+            // Walking into the request for its agent costs more than looking whether a prober's name is in it.
+            Body::Fields if self.known.request && self.known.asked.is_none_or(request::names_probe) => {
                 matches!(self.body_field("agent"), Some(Value::Text(agent)) if access::is_probe(&agent.decoded()))
             }
             Body::Fields if self.envelope.is_of_task_alone() => match self.own.as_slice() {
@@ -530,10 +535,38 @@ impl<'a> Known<'a> {
             b"@timestamp" => (&mut self.time, 0),
             b"timestamp" | b"@t" | b"datetime" => (&mut self.time, 1),
             b"time" | b"ts" => (&mut self.time, 2),
-            key => {
-                self.request |= request::tells_of_request(key);
+            // What a line about a request has, and what one that knows its answer has.
+            b"method"
+            | b"http.method"
+            | b"http.request.method"
+            | b"RequestMethod"
+            | b"request_method"
+            | b"verb"
+            | b"ClientRequestMethod" => {
+                self.request = true;
                 return;
             }
+            b"req" | b"request" | b"httpRequest" | b"http" => {
+                self.request = true;
+                self.answer |= matches!(field.key.raw(), b"httpRequest" | b"http");
+                if let Value::Object(span) = field.value {
+                    self.asked = Some(span.raw);
+                }
+                return;
+            }
+            b"res"
+            | b"statusCode"
+            | b"status_code"
+            | b"http.status_code"
+            | b"http.response.status_code"
+            | b"response_code"
+            | b"DownstreamStatus"
+            | b"StatusCode"
+            | b"EdgeResponseStatus" => {
+                self.answer = true;
+                return;
+            }
+            _ => return,
         };
         let speaks = !matches!(field.value, Value::Null | Value::Bool(_));
         if speaks && slot.is_none_or(|(held, _)| rank < held) {

@@ -60,7 +60,7 @@ pub struct Access<'a> {
 }
 
 /// Agents of load balancers and orchestrators that ask only whether we are alive.
-const PROBES: [&[u8]; 3] = [b"ELB-HealthChecker", b"kube-probe", b"GoogleHC"];
+pub const PROBES: [&[u8]; 3] = [b"ELB-HealthChecker", b"kube-probe", b"GoogleHC"];
 
 /// Longest remote, ident, user or virtual host that is believed: a host name has at most 253 bytes,
 /// a port 6 more. It also bounds the search in a line that is something else.

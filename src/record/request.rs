@@ -3,22 +3,9 @@
 //! Consulted only when the line has no field of that name itself, and only for lines that hold a request: whatever
 //! else an application calls its status is its own affair.
 
-/// Keys one of which says that the line is about a request.
-pub(super) fn tells_of_request(key: &[u8]) -> bool {
-    matches!(
-        key,
-        b"req"
-            | b"request"
-            | b"method"
-            | b"httpRequest"
-            | b"http"
-            | b"http.method"
-            | b"http.request.method"
-            | b"RequestMethod"
-            | b"request_method"
-            | b"verb"
-            | b"ClientRequestMethod"
-    )
+/// Does a prober's name stand anywhere in it?
+pub(super) fn names_probe(text: &[u8]) -> bool {
+    super::access::PROBES.iter().any(|probe| memchr::memmem::find(text, probe).is_some())
 }
 
 /// Where else to look for what rules call `name`.
