@@ -2,7 +2,7 @@
 //!
 //! A [`Record`] is a view over the line's bytes. Reading one walks the line's own fields and, when `log`
 //! holds a JSON object, that object's; everything else is located when somebody asks. Nothing is copied but
-//! a text `log` that has escapes in it, into a buffer that the [`Reader`] keeps.
+//! a text `log` that has escapes in it, into a buffer that the [`Reader`] keeps, and what a stack trace says.
 //!
 //! The names `cluster service container task host source level message time revision` are derived from the
 //! envelope and the sender and cannot be set by what an application logs: its own fields of those names are
@@ -24,7 +24,11 @@ pub mod stamp;
 pub mod stripped;
 pub mod text;
 pub mod time;
+pub mod trace;
 pub mod wrapped;
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use access::Access;
 use body::{docker_line, object_in, text_body};
@@ -34,6 +38,7 @@ use json::{Field, Malformed, Span, Value, Walker};
 use level::Level;
 use naming::Naming;
 use text::Text;
+use trace::exception::Exception;
 
 /// Names that rules and groups may use and that no log line can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +107,8 @@ pub struct Record<'a> {
     /// A text that has colours in it, without them.
     plain: Option<&'a [u8]>,
     known: Known<'a>,
+    /// What its trace says, if it holds one; read when first asked for.
+    exception: &'a OnceCell<Option<Exception>>,
 }
 
 /// What the application said.
@@ -129,6 +136,24 @@ struct Known<'a> {
     asked: Option<&'a [u8]>,
 }
 
+/// Where JSON loggers put a stack trace.
+const STACKS: [&str; 14] = [
+    "stack_trace",
+    "stack",
+    "exc_info",
+    "exception",
+    "err.stack",
+    "error.stack_trace",
+    "error.stack",
+    "@x",
+    "stacktrace",
+    "exception.stacktrace",
+    "exc_text",
+    "traceback",
+    "errorVerbose",
+    "backtrace",
+];
+
 /// Reads lines; its buffers are reused from line to line.
 #[derive(Default)]
 pub struct Reader {
@@ -137,6 +162,7 @@ pub struct Reader {
     plain: Vec<u8>,
     own: Vec<Field<'static>>,
     inner: Vec<Field<'static>>,
+    exception: OnceCell<Option<Exception>>,
 }
 
 // === impl Reader ===
@@ -177,7 +203,9 @@ impl Reader {
                         let _read = within.object(span.start, each);
                     });
                     let inner = recycled(std::mem::take(&mut self.inner));
-                    let scene = Scene { line, place: (at, after), index: &self.index, delivery, cut };
+                    self.exception.take();
+                    let exception = &self.exception;
+                    let scene = Scene { line, place: (at, after), index: &self.index, delivery, cut, exception };
                     let record = Record::new(scene, envelope, own, inner, (&mut self.text, &mut self.plain));
                     each(Piece::Record(&record));
                     self.own = recycled(record.own);
@@ -222,6 +250,7 @@ struct Scene<'a> {
     index: &'a Index,
     delivery: Delivery<'a>,
     cut: bool,
+    exception: &'a OnceCell<Option<Exception>>,
 }
 
 // === impl Record ===
@@ -234,7 +263,7 @@ impl<'a> Record<'a> {
         mut inner: Vec<Field<'a>>,
         buffers: (&'a mut Vec<u8>, &'a mut Vec<u8>),
     ) -> Self {
-        let Scene { line, place, index, delivery, cut } = scene;
+        let Scene { line, place, index, delivery, cut, exception } = scene;
         let mut known = Known::default();
         let mut inner_object = |at: usize, end: usize, depth: Depth| {
             let walker = Walker::within(line, index, end, depth).cut(cut && end == line.len());
@@ -284,12 +313,17 @@ impl<'a> Record<'a> {
         for field in inner.iter().chain(&own) {
             known.take(field);
         }
-        Record { line, place, cut, index, delivery, envelope, own, inner, body, plain, known }
+        Record { line, place, cut, index, delivery, envelope, own, inner, body, plain, known, exception }
     }
 
     /// The record itself, as it came.
     pub fn raw(&self) -> &'a [u8] {
         self.line.get(self.place.0..self.place.1).unwrap_or_default()
+    }
+
+    /// Where it begins in what the [`Reader`] was given.
+    pub fn start(&self) -> usize {
+        self.place.0
     }
 
     /// Only the head of it is here.
@@ -385,8 +419,15 @@ impl<'a> Record<'a> {
             }
             Body::Fields | Body::Empty => {}
         }
-        let found = self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path));
-        if found.is_none() && self.known.request { self.of_request(path) } else { found }
+        let found = self.body_value(path);
+        match path {
+            "exception.type" | "exception.message" | "exception.frame" => found.or_else(|| {
+                let said = self.exception()?.field(path)?;
+                Some(Value::Text(Text::plain(said.as_bytes())))
+            }),
+            _ if found.is_none() && self.known.request => self.of_request(path),
+            _ => found,
+        }
     }
 
     /// What a line about a request says under another name.
@@ -394,10 +435,49 @@ impl<'a> Record<'a> {
         let skip = name == "status" && !self.known.answer;
         let mut aliases = if skip { [].iter() } else { request::aliases(name).iter() };
         let found = aliases.find_map(|path| {
-            let found = self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path))?;
+            let found = self.body_value(path)?;
             matches!(found, Value::Text(_) | Value::Number(_)).then_some(found)
         });
         if name == "status" { found.or_else(|| self.parsed_status()) } else { found }
+    }
+
+    fn body_value(&self, path: &str) -> Option<Value<'a>> {
+        self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path))
+    }
+
+    /// What the stack trace says that its text is, or that stands in one of its fields.
+    pub fn exception(&self) -> Option<&'a Exception> {
+        let cell: &'a OnceCell<Option<Exception>> = self.exception;
+        let text = || match &self.body {
+            Body::Text(text) => Some(Cow::Borrowed(*text)),
+            Body::Fields => STACKS.iter().find_map(|path| self.stack(self.body_value(path))).or_else(|| {
+                let (_, message) = self.known.message?;
+                self.stack(Some(message))
+            }),
+            Body::Access(..) | Body::Empty => None,
+        };
+        cell.get_or_init(|| Exception::of(&text()?)).as_ref()
+    }
+
+    /// A field's text of several lines.
+    fn stack(&self, value: Option<Value<'a>>) -> Option<Cow<'a, [u8]>> {
+        let Some(Value::Text(text)) = value else { return None };
+        let text = text.decoded();
+        memchr::memchr(b'\n', &text).is_some().then_some(text)
+    }
+
+    /// A piece of something whose beginning is elsewhere, most likely in an earlier request: later parts of a
+    /// long line, frames without their exception. It is counted like any record, and says nothing new.
+    pub fn is_continuation(&self) -> bool {
+        self.envelope.partial_ordinal().is_some_and(|n| n > 1)
+            || matches!(&self.body, Body::Text(text) if trace::opening(text).is_some_and(|opening| opening.headless))
+    }
+
+    /// A text of several lines that is a trace with its head.
+    fn is_trace(&self, text: &[u8]) -> bool {
+        memchr::memchr(b'\n', text).is_some()
+            && !self.is_continuation()
+            && self.exception().is_some_and(|exception| !exception.frames.is_empty())
     }
 
     /// The status of an access line that a parser filter took apart: it calls it `code`, beside method and path.
@@ -448,7 +528,7 @@ impl<'a> Record<'a> {
         };
         named.or_else(|| match &self.body {
             Body::Access(access, _) => Some(Level::of_status(access.status)),
-            Body::Text(text) => Level::of_text(text),
+            Body::Text(text) => Level::of_text(text).or_else(|| self.is_trace(text).then_some(Level::Error)),
             Body::Fields => match self.body_field("status").filter(|_| self.known.request)? {
                 Value::Number(raw) => Some(Level::of_status(number_of(raw)? as u16)),
                 Value::Text(text) => Some(Level::of_status(number_of(text.raw())? as u16)),

@@ -25,6 +25,11 @@ pub struct Envelope<'a> {
     /// The Kubernetes filter's map; what it says, once [`Envelope::read_kubernetes`] was called.
     kubernetes: Option<Span<'a>>,
     cube: Option<Kubernetes<'a>>,
+    /// Of a part of a line that docker cut at 16 KiB.
+    partial_message: Option<Value<'a>>,
+    partial_id: Option<Value<'a>>,
+    partial_ordinal: Option<Value<'a>>,
+    partial_last: Option<Value<'a>>,
 }
 
 /// Hex digits that the ECS agent hangs on a container's name.
@@ -51,6 +56,10 @@ impl<'a> Envelope<'a> {
                 }
                 _ => return false,
             },
+            b"partial_message" => &mut self.partial_message,
+            b"partial_id" => &mut self.partial_id,
+            b"partial_ordinal" => &mut self.partial_ordinal,
+            b"partial_last" => &mut self.partial_last,
             // Added by newer Fluent Bits (group attributes); nobody's log text.
             b"__internal__" => return true,
             _ => return false,
@@ -140,6 +149,10 @@ impl<'a> Envelope<'a> {
             "ecs_cluster" => self.ecs_cluster,
             "ecs_task_arn" => self.ecs_task_arn,
             "ecs_task_definition" => self.ecs_task_definition,
+            "partial_message" => self.partial_message,
+            "partial_id" => self.partial_id,
+            "partial_ordinal" => self.partial_ordinal,
+            "partial_last" => self.partial_last,
             "source" if self.container_id.is_none() => self.source,
             "stream" => self.stream,
             "log" => self.log,
@@ -187,6 +200,44 @@ impl<'a> Envelope<'a> {
             (None, None) => text(self.stream),
             _ => text(self.source).or_else(|| text(self.stream)),
         }
+    }
+
+    /// Whether it is a part of a line that the container driver cut.
+    #[inline]
+    pub fn is_partial(&self) -> bool {
+        self.partial_message.is_some()
+    }
+
+    /// Which line it is a part of; old drivers do not say.
+    pub fn partial_id(&self) -> Option<Text<'a>> {
+        text(self.partial_id)
+    }
+
+    /// Its number among the parts, from 1.
+    pub fn partial_ordinal(&self) -> Option<u64> {
+        std::str::from_utf8(text(self.partial_ordinal)?.raw()).ok()?.parse().ok()
+    }
+
+    pub fn is_partial_last(&self) -> bool {
+        text(self.partial_last).is_some_and(|last| last.is("true"))
+    }
+
+    /// A number for the stream that the record is of: one container's stdout, or its stderr. What no log line
+    /// can choose goes into it; without a container's id, whatever else tells containers apart.
+    pub fn stream_key(&self) -> u64 {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        let id = self.container_id.filter(|value| matches!(value, Value::Text(_)));
+        let names = [self.container_name, self.ecs_task_arn, self.ec2_instance_id];
+        let places = if id.is_some() { [id, None, None] } else { names };
+        for value in places.into_iter().chain([self.source, self.stream]) {
+            let raw = match value {
+                Some(Value::Text(text)) => text.raw(),
+                _ => b"",
+            };
+            hash.update(raw);
+            hash.update(b"\0");
+        }
+        hash.digest()
     }
 
     /// The container as its task definition calls it.

@@ -71,7 +71,18 @@ fn stripped(record: &Record<'_>) -> String {
     // Of an access line everything worth seeing is in its fields, and the rest (who asked, from where, with
     // what) is nobody's business in a channel.
     if !matches!(record.body, Body::Access(..)) {
-        put(&mut out, "message", record.message(), MESSAGE_MAX);
+        // Of a trace the line that names the exception comes first, then the one that the application logged.
+        match record.exception().map(|exception| exception.headline()).filter(|line| !line.is_empty()) {
+            Some(headline) if matches!(record.body, Body::Text(text) if text.contains(&b'\n')) => {
+                let message = record.message().map(|value| first_line(&value)).unwrap_or_default();
+                let whole = match message.contains(&headline) || headline.contains(&message) {
+                    true => headline,
+                    false => format!("{headline} ({message})"),
+                };
+                out.insert("message".into(), cut(&whole, MESSAGE_MAX).into());
+            }
+            _ => put(&mut out, "message", record.message(), MESSAGE_MAX),
+        }
     }
     for (name, keys) in SHOWN {
         // The request line holds method and path already.
@@ -79,6 +90,9 @@ fn stripped(record: &Record<'_>) -> String {
             continue;
         }
         put(&mut out, name, keys.iter().find_map(|key| record.body_field(key)), VALUE_MAX);
+    }
+    if let Some(exception) = record.exception().filter(|exception| !exception.frames.is_empty()) {
+        out.insert("frames".into(), cut(&exception.frames.join(" < "), MESSAGE_MAX).into());
     }
     for (name, derived) in [("container", Derived::Container), ("source", Derived::Source), ("host", Derived::Host)] {
         put(&mut out, name, record.derived(derived), VALUE_MAX);
@@ -96,6 +110,13 @@ fn put(out: &mut Map<String, Json>, name: &str, value: Option<Value<'_>>, max: u
         Some(Value::Object(_) | Value::Array(_) | Value::Null) | None => return,
     };
     out.insert(name.into(), shown);
+}
+
+fn first_line(value: &Value<'_>) -> String {
+    let Value::Text(text) = value else { return String::new() };
+    let text = text.to_string_lossy();
+    // A traceback's own first line says nothing.
+    text.lines().next().filter(|line| !line.starts_with("Traceback ")).unwrap_or_default().trim().to_owned()
 }
 
 fn cut(text: &str, max: usize) -> String {
