@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod decode;
+pub mod join;
 pub mod lines;
 pub mod msgpack;
 pub mod quarantine;
@@ -284,7 +285,7 @@ impl Ingest {
                     if !split.feed(plain, |line| batch.line(line)) {
                         rest.get_or_insert_with(|| Rest::new(encoding, before, NO_RECORD)).feed(plain, bounds);
                     }
-                    decoded <= self.settings.max_decoded_bytes && batch.tally().read() <= self.settings.max_lines
+                    decoded <= self.settings.max_decoded_bytes && batch.lines_read() <= self.settings.max_lines
                 });
                 match fed {
                     Ok(Fed::All) => break,
@@ -475,7 +476,7 @@ impl Reading<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if let Some(batch) = &self.batch {
-            self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(batch.tally().read());
+            self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(batch.lines_read());
         }
     }
 }

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub rejected: IntCounterVec,
     pub lines_cut: IntCounter,
     pub quarantine_samples: IntGauge,
+    pub joins_cut: IntCounter,
     pub bytes: IntCounter,
     pub batches: IntCounterVec,
     pub client_will_drop: IntCounterVec,
@@ -61,6 +62,11 @@ impl Metrics {
             rejected: counters(r, "rejected_lines_total", "Lines that are no record, by reason", &["reason"])?,
             lines_cut: counter(r, "cut_lines_total", "Lines longer than ingest.max_line_bytes, matched on their head")?,
             quarantine_samples: gauge(r, "quarantine_samples", "Samples of lines that are no record, held")?,
+            joins_cut: counter(
+                r,
+                "joins_cut_total",
+                "Joined records (traces, lines cut at 16 KiB) closed before their end was seen",
+            )?,
             bytes: counter(r, "bytes_total", "Bytes of bodies read, decoded")?,
             batches: counters(r, "batches_total", "Ingest requests, by answer", &["answer"])?,
             client_will_drop: counters(

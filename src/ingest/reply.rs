@@ -188,6 +188,7 @@ fn counted(counts: &Counts) -> serde_json::Value {
         "lines": tally.read(),
         "matched": tally.matched,
         "unmatched": tally.unmatched,
+        "joined": tally.joined,
         "blank": tally.blank,
         "own": tally.own,
         "rejected": rejected,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Settings;
+use super::join::{Joined, Joins};
 use super::lines::Line;
 use super::quarantine::{From, Rejects, Rest};
 use crate::escalation::SAMPLES_MAX;
@@ -38,6 +39,8 @@ const SAMPLED_MAX: usize = 1024 * 1024;
 pub enum Outcome {
     Matched,
     Unmatched,
+    /// Part of a record that an earlier line began.
+    Joined,
     Blank,
     /// A health check, or a line of our own service, that no watch matched.
     Own,
@@ -53,6 +56,7 @@ impl Outcome {
         match self {
             Outcome::Matched => "matched",
             Outcome::Unmatched => "unmatched",
+            Outcome::Joined => "joined",
             Outcome::Blank => "blank",
             Outcome::Own => "own",
             Outcome::Rejected => "rejected",
@@ -66,12 +70,15 @@ impl Outcome {
 pub struct Tally {
     pub matched: u64,
     pub unmatched: u64,
+    pub joined: u64,
     pub blank: u64,
     pub own: u64,
     /// By reason, as [`Malformed::ALL`] has them, and last: could not be decoded.
     pub rejected: [u64; Malformed::ALL.len() + 1],
     /// Of the lines above: longer than the cap, matched on their head.
     pub cut: u64,
+    /// Joined records whose end was not seen.
+    pub joins_cut: u64,
 }
 
 /// Reason of the lines that stand for a body's undecodable rest.
@@ -89,7 +96,7 @@ impl Tally {
 
     /// Every line read.
     pub fn read(&self) -> u64 {
-        self.matched + self.unmatched + self.blank + self.own + self.rejected()
+        self.matched + self.unmatched + self.joined + self.blank + self.own + self.rejected()
     }
 
     pub fn reasons(&self) -> impl Iterator<Item = (&'static str, u64)> {
@@ -100,6 +107,7 @@ impl Tally {
         for (outcome, count) in [
             (Outcome::Matched, self.matched),
             (Outcome::Unmatched, self.unmatched),
+            (Outcome::Joined, self.joined),
             (Outcome::Blank, self.blank),
             (Outcome::Own, self.own),
             (Outcome::Rejected, self.rejected()),
@@ -110,6 +118,7 @@ impl Tally {
             metrics.rejected.with_label_values(&[reason]).inc_by(count);
         }
         metrics.lines_cut.inc_by(self.cut);
+        metrics.joins_cut.inc_by(self.joins_cut);
     }
 }
 
@@ -135,6 +144,7 @@ impl ServiceFigures {
 pub struct Batch {
     set: Arc<WatchSet>,
     reader: Reader,
+    joins: Joins,
     scratch: Scratch,
     sheet: Sheet,
     tag: Option<Vec<u8>>,
@@ -178,22 +188,34 @@ impl Batch {
             scratch: Vec::new(),
             rejects: Rejects::new(settings.quarantine, from),
         };
-        Batch { set, reader: Reader::default(), scratch: Scratch::default(), sheet, tag, naming: Arc::clone(&settings.naming), arrival_ms }
+        Batch {
+            set,
+            reader: Reader::default(),
+            joins: Joins::new(settings.max_line_bytes),
+            scratch: Scratch::default(),
+            sheet,
+            tag,
+            naming: Arc::clone(&settings.naming),
+            arrival_ms,
+        }
     }
 
-    pub fn tally(&self) -> &Tally {
-        &self.sheet.tally
+    /// Lines so far, those included that wait for what belongs to them.
+    pub fn lines_read(&self) -> u64 {
+        self.sheet.tally.read() + self.joins.held()
     }
 
     pub fn line(&mut self, line: Line<'_>) {
         let (tag, naming) = (self.tag.as_deref(), Some(&*self.naming));
         let delivery = Delivery { tag, arrival_ms: self.arrival_ms, naming };
-        let (set, scratch, sheet) = (&self.set, &mut self.scratch, &mut self.sheet);
+        let (set, scratch, sheet, joins) = (&self.set, &mut self.scratch, &mut self.sheet, &mut self.joins);
         sheet.tally.cut += u64::from(line.cut);
         let arrival_ms = self.arrival_ms;
         self.reader.read(line.bytes, line.cut, delivery, |piece| match piece {
             Piece::Blank => sheet.tally.blank += 1,
-            Piece::Record(record) => sheet.record(set, scratch, record, arrival_ms),
+            Piece::Record(record) => joins.take(record, delivery, &mut |record, joined| {
+                sheet.record(set, scratch, record, arrival_ms, joined);
+            }),
             Piece::Malformed(reason) => sheet.reject(reason, line),
         });
     }
@@ -205,7 +227,12 @@ impl Batch {
     }
 
     /// `began`: the turn at which the request did.
-    pub fn finish(self, delivery: Option<DeliveryKey>, began: u64) -> Finished {
+    pub fn finish(mut self, delivery: Option<DeliveryKey>, began: u64) -> Finished {
+        let (tag, naming) = (self.tag.as_deref(), Some(&*self.naming));
+        let of = Delivery { tag, arrival_ms: self.arrival_ms, naming };
+        let (set, scratch, sheet) = (&self.set, &mut self.scratch, &mut self.sheet);
+        self.joins.finish(of, &mut |record, joined| sheet.record(set, scratch, record, of.arrival_ms, joined));
+        self.sheet.tally.joins_cut = self.joins.cut();
         let groups = self.sheet.groups.into_values().collect();
         let staged = Staged { delivery, began, groups };
         Finished { staged, tally: self.sheet.tally, services: self.sheet.services, rejects: self.sheet.rejects }
@@ -235,12 +262,14 @@ impl Sheet {
         }
     }
 
-    fn record(&mut self, set: &WatchSet, scratch: &mut Scratch, record: &Record<'_>, arrival_ms: i64) {
+    fn record(&mut self, set: &WatchSet, scratch: &mut Scratch, record: &Record<'_>, arrival_ms: i64, joined: Joined) {
+        self.tally.joined += joined.lines - 1;
+        self.tally.cut += u64::from(joined.shortened);
         let stated_ms = record.time_ms();
         let time_ms = if stated_ms > arrival_ms + AHEAD_MAX_MS { arrival_ms } else { stated_ms };
         let lane = if arrival_ms - time_ms > self.lateness_ms { Lane::Late } else { Lane::Live };
         let own = record.is_own();
-        self.service(record, if lane == Lane::Live && !own { Some(time_ms) } else { None });
+        self.service(record, joined.lines, if lane == Lane::Live && !own { Some(time_ms) } else { None });
         let mut matched = false;
         set.matches(record, scratch, |place, watch| {
             matched = true;
@@ -302,7 +331,7 @@ impl Sheet {
         self.scratch = key;
     }
 
-    fn service(&mut self, record: &Record<'_>, live_ms: Option<i64>) {
+    fn service(&mut self, record: &Record<'_>, lines: u64, live_ms: Option<i64>) {
         let mut key = std::mem::take(&mut self.scratch);
         key.clear();
         let cluster = record.cluster();
@@ -331,7 +360,7 @@ impl Sheet {
             self.last_service.1 = place;
         }
         if let Some(figures) = self.services.get_mut(self.last_service.1) {
-            figures.lines += 1;
+            figures.lines += lines;
             figures.newest_ms = figures.newest_ms.max(live_ms);
             if let Some(count) = figures.formats.get_mut(Format::of(record) as usize) {
                 *count += 1;

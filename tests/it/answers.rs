@@ -48,8 +48,8 @@ fn counted(answer: &Response) -> Value {
 
 /// Of an answer to a person, the counts that are not zero.
 fn outcomes(answer: &Value) -> BTreeMap<String, u64> {
-    let simple =
-        ["matched", "unmatched", "blank", "own"].map(|name| (name.to_owned(), answer[name].as_u64().expect(name)));
+    let simple = ["matched", "unmatched", "joined", "blank", "own"]
+        .map(|name| (name.to_owned(), answer[name].as_u64().expect(name)));
     let rejected = answer["rejected"].as_object().expect("rejected");
     let rejected = rejected.iter().map(|(reason, n)| (reason.clone(), n.as_u64().expect("a count")));
     let all: BTreeMap<String, u64> = simple.into_iter().chain(rejected).filter(|(_, n)| *n > 0).collect();
@@ -94,7 +94,7 @@ fn who_accepts_json_gets_the_counts_of_the_batch() {
     assert_eq!(
         counted(&answer),
         json!({
-            "lines": 6, "matched": 2, "unmatched": 1, "blank": 1, "own": 0,
+            "lines": 6, "matched": 2, "unmatched": 1, "joined": 0, "blank": 1, "own": 0,
             "rejected": {"not_an_object": 1, "syntax": 1}, "repeat": false, "crossed": ["fires"],
         })
     );
@@ -199,7 +199,7 @@ fn every_odd_line_of_the_collection_is_records_or_blank_or_one_rejected_line() {
     ]);
     let as_records = |answer: &Value| {
         let mut seen = outcomes(answer);
-        let records: u64 = ["matched", "unmatched", "own"].iter().filter_map(|name| seen.remove(*name)).sum();
+        let records: u64 = ["matched", "unmatched", "joined", "own"].iter().filter_map(|name| seen.remove(*name)).sum();
         if records > 0 {
             seen.insert("record".to_owned(), records);
         }

@@ -321,12 +321,19 @@ fn the_labelled_records_are_read_as_their_labels_say() {
     assert_eq!(post_ingest(ingest, body).status, 204);
 
     let seen = by_number(control, "read");
-    assert_eq!(seen.len(), 2 * chosen.len());
+    // In one body the second line of a Rust panic is joined to the first, and has no group of its own.
+    let joined = ["130 bare"];
+    assert!(joined.iter().all(|n| !seen.contains_key(*n)));
+    assert_eq!(seen.len(), 2 * chosen.len() - joined.len());
     let mut differs: Vec<(usize, String, String)> = Vec::new();
     let mut report = Vec::new();
     for (line, record, label) in &chosen {
         for (way, tagged) in [("tagged", true), ("bare", false)] {
-            let key = &seen[&format!("{line} {way}")];
+            let n = format!("{line} {way}");
+            if joined.contains(&n.as_str()) {
+                continue;
+            }
+            let key = &seen[&n];
             for (name, expected) in expected(label, record, tagged) {
                 if key[name] != expected.as_str() {
                     let got = key[name].as_str().unwrap_or_default().to_owned();
