@@ -574,12 +574,10 @@ impl<'a> Record<'a> {
 
     /// No sign that the service lives: a load balancer's or a probe's question, FireLens asking itself, or a line
     /// of a service that the operator calls our own.
-    pub fn is_own(&self) -> bool {
+    /// `service`: its own, which the caller has read already.
+    pub fn is_own(&self, service: Text<'a>) -> bool {
         self.is_health_check()
-            || self.delivery.naming.is_some_and(|naming| {
-                let service = self.service();
-                naming.own.iter().any(|own| service.is(own))
-            })
+            || self.delivery.naming.is_some_and(|naming| naming.own.iter().any(|own| service.is(own)))
     }
 
     /// A load balancer or a probe asking whether the service lives, or FireLens asking whether the router does.

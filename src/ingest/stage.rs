@@ -18,6 +18,7 @@ use crate::record::format::Format;
 use crate::record::json::Malformed;
 use crate::record::naming::Naming;
 use crate::record::stripped::Sample;
+use crate::record::text::Text;
 use crate::record::{Delivery, Piece, Reader, Record};
 use crate::watch::matcher::Scratch;
 use crate::watch::{Watch, WatchSet, group_key};
@@ -268,8 +269,9 @@ impl Sheet {
         let stated_ms = record.time_ms();
         let time_ms = if stated_ms > arrival_ms + AHEAD_MAX_MS { arrival_ms } else { stated_ms };
         let lane = if arrival_ms - time_ms > self.lateness_ms { Lane::Late } else { Lane::Live };
-        let own = record.is_own();
-        self.service(record, joined.lines, if lane == Lane::Live && !own { Some(time_ms) } else { None });
+        let service = record.service();
+        let own = record.is_own(service);
+        self.service(record, service, joined.lines, if lane == Lane::Live && !own { Some(time_ms) } else { None });
         let mut matched = false;
         set.matches(record, scratch, |place, watch| {
             matched = true;
@@ -305,9 +307,8 @@ impl Sheet {
                 }
             }
             None => {
-                let text = |value: Option<crate::record::text::Text<'_>>| {
-                    value.map(|t| t.to_string_lossy().into_owned()).unwrap_or_default()
-                };
+                let text =
+                    |value: Option<Text<'_>>| value.map(|t| t.to_string_lossy().into_owned()).unwrap_or_default();
                 let mut samples = Vec::new();
                 if self.sampled < SAMPLED_MAX {
                     samples.push(Sample::of(record));
@@ -331,11 +332,10 @@ impl Sheet {
         self.scratch = key;
     }
 
-    fn service(&mut self, record: &Record<'_>, lines: u64, live_ms: Option<i64>) {
+    fn service<'a>(&mut self, record: &Record<'a>, service: Text<'a>, lines: u64, live_ms: Option<i64>) {
         let mut key = std::mem::take(&mut self.scratch);
         key.clear();
         let cluster = record.cluster();
-        let service = record.service();
         key.extend_from_slice(cluster.map(|c| c.raw()).unwrap_or_default());
         key.push(0);
         key.extend_from_slice(service.raw());

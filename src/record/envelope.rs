@@ -10,7 +10,7 @@ use super::json::{Field, Span, Value};
 use super::kubernetes::{self, Kubernetes};
 use super::text::Text;
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Envelope<'a> {
     pub date: Option<Value<'a>>,
     pub log: Option<Value<'a>>,
@@ -22,6 +22,13 @@ pub struct Envelope<'a> {
     ecs_cluster: Option<Value<'a>>,
     ecs_task_arn: Option<Value<'a>>,
     ecs_task_definition: Option<Value<'a>>,
+    /// What few records have: this is moved with every line.
+    rare: Option<Box<Rare<'a>>>,
+}
+
+/// Kubernetes, and lines cut in pieces.
+#[derive(Clone, Default)]
+struct Rare<'a> {
     /// The Kubernetes filter's map; what it says, once [`Envelope::read_kubernetes`] was called.
     kubernetes: Option<Span<'a>>,
     cube: Option<Kubernetes<'a>>,
@@ -51,15 +58,15 @@ impl<'a> Envelope<'a> {
             b"ecs_task_definition" => &mut self.ecs_task_definition,
             b"kubernetes" => match field.value {
                 Value::Object(span) => {
-                    self.kubernetes = Some(span);
+                    self.rare.get_or_insert_default().kubernetes = Some(span);
                     return true;
                 }
                 _ => return false,
             },
-            b"partial_message" => &mut self.partial_message,
-            b"partial_id" => &mut self.partial_id,
-            b"partial_ordinal" => &mut self.partial_ordinal,
-            b"partial_last" => &mut self.partial_last,
+            b"partial_message" => &mut self.rare.get_or_insert_default().partial_message,
+            b"partial_id" => &mut self.rare.get_or_insert_default().partial_id,
+            b"partial_ordinal" => &mut self.rare.get_or_insert_default().partial_ordinal,
+            b"partial_last" => &mut self.rare.get_or_insert_default().partial_last,
             // Added by newer Fluent Bits (group attributes); nobody's log text.
             b"__internal__" => return true,
             _ => return false,
@@ -71,7 +78,7 @@ impl<'a> Envelope<'a> {
     /// Reads the map `kubernetes`, with `walk` to go through an object's fields. A record of a container driver or
     /// of ECS is not the Kubernetes filter's: there the map is the application's own, merged into the record.
     pub fn read_kubernetes(&mut self, walk: impl Fn(Span<'a>, &mut dyn FnMut(Field<'a>))) {
-        let Some(span) = self.kubernetes else { return };
+        let Some(span) = self.kubernetes() else { return };
         if self.container_id.is_some() || self.ecs_task_arn.is_some() || self.ecs_task_definition.is_some() {
             return;
         }
@@ -80,12 +87,20 @@ impl<'a> Envelope<'a> {
         if let Some(Value::Object(labels)) = cube.labels {
             walk(labels, &mut |field| cube.take_label(&field));
         }
-        self.cube = Some(cube);
+        self.rare.get_or_insert_default().cube = Some(cube);
     }
 
     /// The Kubernetes filter's map, for who looks for a path in it.
     pub fn kubernetes(&self) -> Option<Span<'a>> {
-        self.kubernetes
+        self.rare()?.kubernetes
+    }
+
+    fn rare(&self) -> Option<&Rare<'a>> {
+        self.rare.as_deref()
+    }
+
+    fn cube(&self) -> Option<&Kubernetes<'a>> {
+        self.rare()?.cube.as_ref()
     }
 
     /// What containerd's prefix or docker's file says of the stream, where the record itself says nothing.
@@ -95,7 +110,7 @@ impl<'a> Envelope<'a> {
 
     /// The application by its labels or its pod's owner, also by the tag of its container's file.
     pub fn kubernetes_service(&self, tag: Option<&'a [u8]>) -> Option<Text<'a>> {
-        match &self.cube {
+        match self.cube() {
             Some(cube) => cube.service(),
             None if self.container_name.is_none() => {
                 let (pod, _) = kubernetes::of_tag(tag?)?;
@@ -149,10 +164,10 @@ impl<'a> Envelope<'a> {
             "ecs_cluster" => self.ecs_cluster,
             "ecs_task_arn" => self.ecs_task_arn,
             "ecs_task_definition" => self.ecs_task_definition,
-            "partial_message" => self.partial_message,
-            "partial_id" => self.partial_id,
-            "partial_ordinal" => self.partial_ordinal,
-            "partial_last" => self.partial_last,
+            "partial_message" => self.rare()?.partial_message,
+            "partial_id" => self.rare()?.partial_id,
+            "partial_ordinal" => self.rare()?.partial_ordinal,
+            "partial_last" => self.rare()?.partial_last,
             "source" if self.container_id.is_none() => self.source,
             "stream" => self.stream,
             "log" => self.log,
@@ -180,18 +195,18 @@ impl<'a> Envelope<'a> {
     pub fn revision(&self) -> Option<Text<'a>> {
         match text(self.ecs_task_definition) {
             Some(definition) => split_revision(definition).1,
-            None => self.cube?.version,
+            None => self.cube()?.version,
         }
     }
 
     /// The task's id: what follows the last `/` of its ARN. In Kubernetes the pod.
     pub fn task(&self) -> Option<Text<'a>> {
-        let Some(arn) = text(self.ecs_task_arn) else { return self.cube?.pod };
+        let Some(arn) = text(self.ecs_task_arn) else { return self.cube()?.pod };
         arn.raw().starts_with(b"arn:").then(|| after_last(arn, b'/'))
     }
 
     pub fn host(&self) -> Option<Text<'a>> {
-        text(self.ec2_instance_id).or_else(|| self.cube?.host)
+        text(self.ec2_instance_id).or_else(|| self.cube()?.host)
     }
 
     /// `stdout` or `stderr`, where a container driver said so.
@@ -205,21 +220,21 @@ impl<'a> Envelope<'a> {
     /// Whether it is a part of a line that the container driver cut.
     #[inline]
     pub fn is_partial(&self) -> bool {
-        self.partial_message.is_some()
+        self.rare().is_some_and(|rare| rare.partial_message.is_some())
     }
 
     /// Which line it is a part of; old drivers do not say.
     pub fn partial_id(&self) -> Option<Text<'a>> {
-        text(self.partial_id)
+        text(self.rare()?.partial_id)
     }
 
     /// Its number among the parts, from 1.
     pub fn partial_ordinal(&self) -> Option<u64> {
-        std::str::from_utf8(text(self.partial_ordinal)?.raw()).ok()?.parse().ok()
+        std::str::from_utf8(text(self.rare()?.partial_ordinal)?.raw()).ok()?.parse().ok()
     }
 
     pub fn is_partial_last(&self) -> bool {
-        text(self.partial_last).is_some_and(|last| last.is("true"))
+        self.rare().and_then(|rare| text(rare.partial_last)).is_some_and(|last| last.is("true"))
     }
 
     /// A number for the stream that the record is of: one container's stdout, or its stderr. What no log line
@@ -246,7 +261,7 @@ impl<'a> Envelope<'a> {
             return Some(Text::plain(name));
         }
         let Some(name) = text(self.container_name) else {
-            return match &self.cube {
+            return match self.cube() {
                 Some(cube) => cube.container,
                 None => kubernetes::of_tag(tag?).map(|(_, container)| Text::plain(container)),
             };

@@ -157,6 +157,6 @@ fn no_sign_of_life_is_told_by_agent_by_firelens_own_question_and_by_the_operator
         (json!({"log": "x", "container_name": "emberwatch-web"}), None, false),
         (json!({"log": "{\"container_name\":\"emberwatch\"}", "container_name": "a"}), None, false),
     ] {
-        assert_eq!(with(&record, tag, Some(&own), |r| r.is_own()), expected, "{record}, {tag:?}");
+        assert_eq!(with(&record, tag, Some(&own), |r| r.is_own(r.service())), expected, "{record}, {tag:?}");
     }
 }
