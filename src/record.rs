@@ -12,6 +12,7 @@ pub mod access;
 mod body;
 pub mod colours;
 pub mod envelope;
+mod fields;
 pub mod format;
 pub mod index;
 pub mod json;
@@ -27,7 +28,6 @@ pub mod time;
 pub mod trace;
 pub mod wrapped;
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use access::Access;
@@ -135,24 +135,6 @@ struct Known<'a> {
     /// The object that tells of the request.
     asked: Option<&'a [u8]>,
 }
-
-/// Where JSON loggers put a stack trace.
-const STACKS: [&str; 14] = [
-    "stack_trace",
-    "stack",
-    "exc_info",
-    "exception",
-    "err.stack",
-    "error.stack_trace",
-    "error.stack",
-    "@x",
-    "stacktrace",
-    "exception.stacktrace",
-    "exc_text",
-    "traceback",
-    "errorVerbose",
-    "backtrace",
-];
 
 /// Reads lines; its buffers are reused from line to line.
 #[derive(Default)]
@@ -376,141 +358,6 @@ impl<'a> Record<'a> {
         self.delivery.naming.and_then(|naming| self.named(&naming.cluster)).or_else(|| self.envelope.cluster())
     }
 
-    /// The first of the operator's paths that leads to a text or a number.
-    fn named(&self, paths: &[String]) -> Option<Text<'a>> {
-        paths.iter().find_map(|path| {
-            let value = match path.strip_prefix("body.") {
-                Some(path) => self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path)),
-                None => self.around(path).or_else(|| self.lookup(&self.own, path)),
-            };
-            match value? {
-                Value::Text(text) if !text.raw().is_empty() => Some(text),
-                Value::Number(raw) => Some(Text::plain(raw)),
-                _ => None,
-            }
-        })
-    }
-
-    /// A key that only an envelope carries, and paths into the Kubernetes filter's map.
-    fn around(&self, path: &str) -> Option<Value<'a>> {
-        if let Some(value) = self.envelope.raw(path) {
-            return Some(value);
-        }
-        let span = self.envelope.kubernetes()?;
-        self.lookup_in(&span, path.strip_prefix("kubernetes.")?)
-    }
-
-    /// A field of the body; the key as written first, then as a path into nested objects. The keys that
-    /// only an envelope carries come from there, so that no log line can stand in for them.
-    pub fn body_field(&self, path: &str) -> Option<Value<'a>> {
-        if let Some(value) = self.around(path) {
-            return Some(value);
-        }
-        match &self.body {
-            Body::Access(access, _) => {
-                if let Some(value) = access_field(access, path) {
-                    return Some(value);
-                }
-            }
-            Body::Text(text) => {
-                if let Some(value) = logfmt::get(text, path) {
-                    return Some(Value::Text(value));
-                }
-            }
-            Body::Fields | Body::Empty => {}
-        }
-        let found = self.body_value(path);
-        match path {
-            "exception.type" | "exception.message" | "exception.frame" => found.or_else(|| {
-                let said = self.exception()?.field(path)?;
-                Some(Value::Text(Text::plain(said.as_bytes())))
-            }),
-            _ if found.is_none() && self.known.request => self.of_request(path),
-            _ => found,
-        }
-    }
-
-    /// What a line about a request says under another name.
-    fn of_request(&self, name: &str) -> Option<Value<'a>> {
-        let skip = name == "status" && !self.known.answer;
-        let mut aliases = if skip { [].iter() } else { request::aliases(name).iter() };
-        let found = aliases.find_map(|path| {
-            let found = self.body_value(path)?;
-            matches!(found, Value::Text(_) | Value::Number(_)).then_some(found)
-        });
-        if name == "status" { found.or_else(|| self.parsed_status()) } else { found }
-    }
-
-    fn body_value(&self, path: &str) -> Option<Value<'a>> {
-        self.lookup(&self.inner, path).or_else(|| self.lookup(&self.own, path))
-    }
-
-    /// What the stack trace says that its text is, or that stands in one of its fields.
-    pub fn exception(&self) -> Option<&'a Exception> {
-        let cell: &'a OnceCell<Option<Exception>> = self.exception;
-        let text = || match &self.body {
-            Body::Text(text) => Some(Cow::Borrowed(*text)),
-            Body::Fields => STACKS.iter().find_map(|path| self.stack(self.body_value(path))).or_else(|| {
-                let (_, message) = self.known.message?;
-                self.stack(Some(message))
-            }),
-            Body::Access(..) | Body::Empty => None,
-        };
-        cell.get_or_init(|| Exception::of(&text()?)).as_ref()
-    }
-
-    /// A field's text of several lines.
-    fn stack(&self, value: Option<Value<'a>>) -> Option<Cow<'a, [u8]>> {
-        let Some(Value::Text(text)) = value else { return None };
-        let text = text.decoded();
-        memchr::memchr(b'\n', &text).is_some().then_some(text)
-    }
-
-    /// A piece of something whose beginning is elsewhere, most likely in an earlier request: later parts of a
-    /// long line, frames without their exception. It is counted like any record, and says nothing new.
-    pub fn is_continuation(&self) -> bool {
-        self.envelope.partial_ordinal().is_some_and(|n| n > 1)
-            || matches!(&self.body, Body::Text(text) if trace::opening(text).is_some_and(|opening| opening.headless))
-    }
-
-    /// A text of several lines that is a trace with its head.
-    fn is_trace(&self, text: &[u8]) -> bool {
-        memchr::memchr(b'\n', text).is_some()
-            && !self.is_continuation()
-            && self.exception().is_some_and(|exception| !exception.frames.is_empty())
-    }
-
-    /// The status of an access line that a parser filter took apart: it calls it `code`, beside method and path.
-    fn parsed_status(&self) -> Option<Value<'a>> {
-        let of = |name: &str| self.own.iter().rev().find(|f| f.key.is(name)).map(|f| f.value);
-        let (code, _, _) = (of("code")?, of("method")?, of("path")?);
-        let digits = match code {
-            Value::Number(raw) => raw,
-            Value::Text(text) => text.raw(),
-            _ => return None,
-        };
-        (digits.len() == 3 && digits.iter().all(u8::is_ascii_digit)).then_some(code)
-    }
-
-    fn lookup(&self, fields: &[Field<'a>], path: &str) -> Option<Value<'a>> {
-        // Of equal keys the last one counts, as every JSON reader that our users know has it.
-        if let Some(field) = fields.iter().rev().find(|f| f.key.is(path)) {
-            return Some(field.value);
-        }
-        let (head, rest) = path.split_once('.')?;
-        let Value::Object(span) = fields.iter().rev().find(|f| f.key.is(head))?.value else {
-            return None;
-        };
-        self.lookup_in(&span, rest)
-    }
-
-    fn lookup_in(&self, span: &Span<'a>, path: &str) -> Option<Value<'a>> {
-        let mut nested = Vec::new();
-        let walker = Walker::within(self.line, self.index, span.end, span.depth);
-        walker.object(span.start, |field| nested.push(field)).ok()?;
-        self.lookup(&nested, path)
-    }
-
     /// How bad the line says it is; `info` where nothing says so.
     pub fn level(&self) -> Level {
         self.stated_level().unwrap_or(Level::Info)
@@ -651,27 +498,6 @@ impl<'a> Known<'a> {
             *slot = Some((rank, field.value));
         }
     }
-}
-
-fn access_field<'a>(access: &Access<'a>, name: &str) -> Option<Value<'a>> {
-    let bytes = match name {
-        // Of a request that nobody answered there is none.
-        "status" => return (access.status != 0).then_some(Value::Int(u64::from(access.status))),
-        "duration_ms" => return access.duration_us.map(|us| Value::Int(us / 1000)),
-        "method" => access.method,
-        "path" => access.path,
-        "protocol" => access.protocol,
-        "request" => access.request,
-        "bytes" if access.bytes != b"-" => access.bytes,
-        "remote" => access.remote,
-        "user" => access.user,
-        "referer" => access.referer,
-        "agent" => access.agent,
-        "forwarded" => access.forwarded,
-        "authority" => access.host,
-        _ => return None,
-    };
-    (!bytes.is_empty()).then(|| Value::Text(Text::plain(bytes)))
 }
 
 /// Where a message stands when none stands at the top.
