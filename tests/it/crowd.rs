@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::control::{Scrape, counting, matched, put, ready, serving};
-use crate::world::eventually;
 use crate::world::http::{Connection, Request};
 use crate::world::program::Program;
+use crate::world::{Mode, Proxy, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 const LINE: &str = "{\"log\":\"hit\"}\n";
@@ -271,6 +271,15 @@ fn peak_kib(program: &Program) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("the program's status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
     line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+}
+
+#[test]
+fn a_sender_behind_a_slow_line_is_answered_and_counted_once() {
+    let program = start("");
+    let proxy = Proxy::start(program.ingest(), |_| Mode::ThrottleRequests { bytes_a_second: 200_000 });
+    let lines = 300_000 / LINE.len();
+    let answer = Connection::open(proxy.address()).send(&Request::bare("POST", "/ingest").body(LINE.repeat(lines)));
+    assert_eq!((answer.status, matched(program.control_addr(), "hit")), (204, lines as u64));
 }
 
 /// The sum that `docs/memory.md` gives, in KiB.

@@ -59,6 +59,10 @@ pub(crate) enum Mode {
     },
     /// Holds back whatever the server says for this long.
     DelayAnswers(Duration),
+    /// Lets the client's bytes through no faster than this, a little at a time.
+    ThrottleRequests {
+        bytes_a_second: usize,
+    },
 }
 
 #[derive(Default)]
@@ -201,7 +205,18 @@ fn pump_requests(mut client: &TcpStream, mut server: &TcpStream, mode: Mode, sto
         }
         let passed = bytes.len().min(left);
         left -= passed;
-        if server.write_all(&bytes[..passed]).is_err() {
+        let piece = match mode {
+            // Twenty pieces a second, each after its pause.
+            Mode::ThrottleRequests { bytes_a_second } => (bytes_a_second / 20).max(1),
+            _ => usize::MAX,
+        };
+        let written = bytes[..passed].chunks(piece).try_for_each(|piece| {
+            if matches!(mode, Mode::ThrottleRequests { .. }) {
+                pause(TICK, stop);
+            }
+            server.write_all(piece)
+        });
+        if written.is_err() {
             break;
         }
         if left == 0 {
