@@ -1,10 +1,9 @@
 //! How many bodies are read at once: the bound on what ingest holds in memory.
 //!
 //! The first 64 KiB of a body, decoded, are read without asking: they cost no more than the connection does.
-//! (Not of zstd, which may ask for a window of megabytes in its first bytes.) Whoever
-//! has sent so much is no drip, and asks, before it is read further, for a place and for the bytes that it
-//! has announced. All at once: nobody holds a part of what he needs while he waits for the rest, so nobody
-//! waits for one who waits for him. A thousand senders of a byte a second hold nothing.
+//! (Not of zstd, which may ask for a window of megabytes in its first bytes.) Whoever has sent so much is no drip,
+//! and asks, before it is read further, for a place and for the bytes that it has announced, all at once: who holds
+//! a place never waits for more. A thousand senders of a byte a second hold nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -37,7 +37,7 @@ struct State {
     since: Instant,
 }
 
-/// A request under way, or the reading of what one left behind.
+/// A request under way.
 pub struct Busy(Arc<Pace>);
 
 impl Pace {
