@@ -8,8 +8,9 @@
 //! 3. [`record`] sees in each line where it came from, when, how bad, and what it says;
 //! 4. [`watch`] decides which rules it concerns;
 //! 5. [`ledger`] counts the batch once, durably, and finds the windows that crossed their threshold;
-//! 6. [`escalation`] decides what of that a human should read, and when;
-//! 7. [`notify`] delivers it.
+//! 6. [`triage`] has what is new among the lines judged, by a model or without one, and proposes watches;
+//! 7. [`escalation`] decides what of that a human should read, and when;
+//! 8. [`notify`] delivers it.
 //!
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
 //! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
@@ -24,6 +25,7 @@ pub mod record;
 pub mod watch;
 
 pub mod ledger;
+pub mod triage;
 
 pub mod escalation;
 pub mod notify;
