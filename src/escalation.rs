@@ -20,8 +20,14 @@ use crate::redact::Redacted;
 
 /// Samples that an escalation keeps.
 pub const SAMPLES_MAX: usize = 3;
+/// Labels of proposed watches that one escalation remembers.
+const ALSO_MAX: usize = 10;
 /// Escalations held in memory and store; beyond it the oldest that fire no more are forgotten.
 const HELD_MAX: usize = 10_000;
+/// The same of those that nobody's rule raised. Counted apart, so that what a model says makes no person's leave.
+const PROPOSED_HELD_MAX: usize = 1_000;
+/// Numbers of those that nobody's rule raised begin after this one: what a model says moves no other's number.
+const PROPOSED_AFTER: u64 = 1_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -62,6 +68,12 @@ pub struct Escalation {
     pub again_told_ms: Option<i64>,
     /// Where its first message stands, by destination.
     pub threads: BTreeMap<String, String>,
+    /// Raised by triage or by a watch that triage proposed.
+    #[serde(default)]
+    pub proposed: bool,
+    /// Labels of proposed watches that crossed on the same lines.
+    #[serde(default)]
+    pub also: Vec<String>,
 }
 
 /// One turn of a window, with all that a message may need.
@@ -80,6 +92,8 @@ pub struct Crossing {
     pub first_ms: i64,
     pub last_ms: i64,
     pub samples: Vec<Redacted>,
+    /// No person's rule: see [`Escalation::proposed`].
+    pub proposed: bool,
 }
 
 /// Something worth telling, at the earliest at `due_ms`.
@@ -96,6 +110,10 @@ pub enum Outcome {
     Opened,
     Added,
     Again,
+    /// Of a proposed watch, on lines that a person's or a built-in watch fires for already.
+    Covered,
+    /// Of triage, when it has raised as many as it may.
+    Held,
 }
 
 impl Outcome {
@@ -104,6 +122,8 @@ impl Outcome {
             Outcome::Opened => "opened",
             Outcome::Added => "deduplicated",
             Outcome::Again => "again",
+            Outcome::Covered => "covered",
+            Outcome::Held => "held_back",
         }
     }
 }
@@ -113,18 +133,27 @@ pub struct Desk {
     by_id: BTreeMap<u64, Escalation>,
     by_fingerprint: HashMap<u128, u64>,
     next_id: u64,
+    next_proposed: u64,
     /// What was changed since the last [`Desk::settled`], as it was before; taken back when the commit fails.
     before: HashMap<u64, Option<Escalation>>,
 }
 
 impl Desk {
     pub fn new(settings: Settings) -> Desk {
-        Desk { settings, by_id: BTreeMap::new(), by_fingerprint: HashMap::new(), next_id: 1, before: HashMap::new() }
+        Desk {
+            settings,
+            by_id: BTreeMap::new(),
+            by_fingerprint: HashMap::new(),
+            next_id: 1,
+            next_proposed: PROPOSED_AFTER + 1,
+            before: HashMap::new(),
+        }
     }
 
     /// Puts back what the store held.
     pub fn restore(&mut self, escalation: Escalation) {
-        self.next_id = self.next_id.max(escalation.id + 1);
+        let next = if escalation.proposed { &mut self.next_proposed } else { &mut self.next_id };
+        *next = (*next).max(escalation.id + 1);
         self.by_fingerprint.insert(escalation.fingerprint, escalation.id);
         self.by_id.insert(escalation.id, escalation);
     }
@@ -173,8 +202,9 @@ impl Desk {
     }
 
     fn open(&mut self, fingerprint: u128, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
-        let id = self.next_id;
-        self.next_id += 1;
+        let next = if crossing.proposed { &mut self.next_proposed } else { &mut self.next_id };
+        let id = *next;
+        *next += 1;
         let cleaned = |text: &str| Redacted::new(text).one_line().cut(200);
         let escalation = Escalation {
             id,
@@ -199,12 +229,14 @@ impl Desk {
             end_told: false,
             again_told_ms: None,
             threads: BTreeMap::new(),
+            proposed: crossing.proposed,
+            also: Vec::new(),
         };
         let notice = escalation.notice(NoticeKind::Opened, now_ms);
         self.before.entry(id).or_insert(None);
         self.by_fingerprint.insert(fingerprint, id);
         self.by_id.insert(id, escalation);
-        self.make_room();
+        self.make_room(crossing.proposed);
         (id, Outcome::Opened, Some(Post { escalation: id, due_ms: now_ms + self.settings.settle_ms, notice }))
     }
 
@@ -218,6 +250,14 @@ impl Desk {
             if escalation.samples.len() < SAMPLES_MAX && !escalation.samples.contains(sample) {
                 escalation.samples.push(sample.clone());
             }
+        }
+    }
+
+    /// A proposed watch crossed on the lines that this one counts.
+    pub fn covers(&mut self, id: u64, label: &str) {
+        let Some(escalation) = self.change(id) else { return };
+        if escalation.also.len() < ALSO_MAX && !escalation.also.iter().any(|l| l == label) {
+            escalation.also.push(label.to_owned());
         }
     }
 
@@ -314,11 +354,13 @@ impl Desk {
         Some(escalation)
     }
 
-    fn make_room(&mut self) {
-        if self.by_id.len() <= HELD_MAX {
+    fn make_room(&mut self, proposed: bool) {
+        let most = if proposed { PROPOSED_HELD_MAX } else { HELD_MAX };
+        let mut alike = self.by_id.values().filter(|e| e.proposed == proposed);
+        if self.by_id.len() <= most || alike.clone().count() <= most {
             return;
         }
-        let Some(id) = self.by_id.values().find(|e| e.firing == 0).map(|e| e.id) else { return };
+        let Some(id) = alike.find(|e| e.firing == 0).map(|e| e.id) else { return };
         if let Some(gone) = self.by_id.remove(&id) {
             if self.by_fingerprint.get(&gone.fingerprint) == Some(&id) {
                 self.by_fingerprint.remove(&gone.fingerprint);
@@ -359,7 +401,10 @@ impl Escalation {
 fn fingerprint(crossing: &Crossing) -> u128 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     let late = if crossing.late { "late" } else { "live" };
-    for part in [&crossing.cluster, &crossing.service, &crossing.label, late] {
+    // Apart also where a person later takes the label that triage had chosen.
+    let who = if crossing.proposed { Some("proposed") } else { None };
+    let parts = [&*crossing.cluster, &crossing.service, &crossing.label, late];
+    for part in parts.into_iter().chain(who) {
         hash.update(&(part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
@@ -387,6 +432,7 @@ mod tests {
             first_ms: 0,
             last_ms: 0,
             samples: vec![],
+            proposed: false,
         }
     }
 

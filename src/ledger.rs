@@ -19,11 +19,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::escalation::Escalation;
+use crate::escalation::{Crossing, Escalation};
 use crate::notify::deliver::{Leased, Outbox, Settled};
 use crate::record::stripped::Sample;
+use crate::watch::provenance::Provenance;
 use crate::watch::rule::Rule;
-use crate::watch::{GroupKey, WatchKey, WatchSet};
+use crate::watch::{GroupKey, Origin, WatchKey, WatchSet};
 use shards::Shards;
 use window::Bucket;
 
@@ -35,6 +36,15 @@ pub struct Staged {
     /// The turn at which its request began: [`Ledger::turn`].
     pub began: u64,
     pub groups: Vec<StagedGroup>,
+    /// What triage is to find again after a crash, by key; a later one of a key replaces it.
+    pub notes: Vec<(String, Vec<u8>)>,
+}
+
+impl Staged {
+    /// Nothing of it need be durable.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.notes.is_empty()
+    }
 }
 
 /// The matches of one watch in one group.
@@ -100,8 +110,23 @@ pub enum Refused {
     Configured,
     #[error("{0} watches is the most (POST replaces a label, DELETE makes room)")]
     Full(usize),
+    #[error("a person's watch has this label")]
+    Taken,
+    #[error("there is no earlier form of it")]
+    NoEarlier,
     #[error("{0} regexes in all watches is the most (DELETE a watch that has some, or use contains)")]
     Regexes(usize),
+}
+
+/// A watch that nobody wrote, or a change to one.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    pub rule: Rule,
+    /// [`Origin::Seed`] or [`Origin::Triage`].
+    pub origin: Origin,
+    pub provenance: Provenance,
+    /// The recent records that it matches, which it counts before anything else.
+    pub backlog: Vec<StagedGroup>,
 }
 
 /// What the writer is asked.
@@ -111,6 +136,10 @@ pub(crate) enum Command {
     Tick,
     PutWatch(Box<Rule>, oneshot::Sender<Result<bool, Refused>>),
     DeleteWatch(String, oneshot::Sender<Result<(), Refused>>),
+    Adopt(Box<Proposal>, oneshot::Sender<Result<(), Refused>>),
+    RollBack(String, oneshot::Sender<Result<(), Refused>>),
+    Raise(Box<Crossing>, oneshot::Sender<Option<u64>>),
+    Note(Vec<(String, Option<Vec<u8>>)>, oneshot::Sender<bool>),
     /// The newest escalations, so many at most.
     Escalations(usize, oneshot::Sender<Vec<Escalation>>),
     Lease(&'static str, oneshot::Sender<Lease>),
@@ -145,7 +174,7 @@ impl Ledger {
 
     /// Counts a batch. A batch without effect changes nothing and waits for nobody.
     pub async fn commit(&self, staged: Staged) -> Result<Committed, Unavailable> {
-        if staged.groups.is_empty() {
+        if staged.is_empty() {
             return Ok(Committed::default());
         }
         self.ask(|reply| Command::Commit(staged, reply)).await.ok_or(Unavailable)?
@@ -178,6 +207,26 @@ impl Ledger {
 
     pub async fn delete_watch(&self, label: String) -> Result<(), Refused> {
         self.ask(|reply| Command::DeleteWatch(label, reply)).await.ok_or(Refused::Unavailable)?
+    }
+
+    /// Takes a proposed watch in, or a change to one, and counts its backlog, in one commit.
+    pub async fn adopt(&self, proposal: Proposal) -> Result<(), Refused> {
+        self.ask(|reply| Command::Adopt(Box::new(proposal), reply)).await.ok_or(Refused::Unavailable)?
+    }
+
+    /// Undoes the last change to a proposed watch; its first one removes it.
+    pub async fn roll_back(&self, label: String) -> Result<(), Refused> {
+        self.ask(|reply| Command::RollBack(label, reply)).await.ok_or(Refused::Unavailable)?
+    }
+
+    /// Escalates what no watch counted; answers its number. `None`: the store cannot commit.
+    pub async fn raise(&self, crossing: Crossing) -> Option<u64> {
+        self.ask(|reply| Command::Raise(Box::new(crossing), reply)).await?
+    }
+
+    /// Stores (or deletes) notes of triage. `false`: the store cannot commit.
+    pub async fn note(&self, notes: Vec<(String, Option<Vec<u8>>)>) -> bool {
+        self.ask(|reply| Command::Note(notes, reply)).await.unwrap_or(false)
     }
 
     /// The newest escalations, so many at most.

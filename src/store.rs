@@ -16,11 +16,16 @@ pub struct Transaction {
     pub escalations: Vec<(u64, Option<Vec<u8>>)>,
     pub outbox: Vec<(u64, Option<Vec<u8>>)>,
     pub watches: Vec<(String, Option<Vec<u8>>)>,
+    pub triage: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Transaction {
     pub fn is_empty(&self) -> bool {
-        self.journal.is_none() && self.escalations.is_empty() && self.outbox.is_empty() && self.watches.is_empty()
+        self.journal.is_none()
+            && self.escalations.is_empty()
+            && self.outbox.is_empty()
+            && self.watches.is_empty()
+            && self.triage.is_empty()
     }
 }
 
@@ -33,6 +38,7 @@ pub struct Loaded {
     pub escalations: Vec<(u64, Vec<u8>)>,
     pub outbox: Vec<(u64, Vec<u8>)>,
     pub watches: Vec<(String, Vec<u8>)>,
+    pub triage: Vec<(String, Vec<u8>)>,
     /// Made at random when the store was created: keys the digests.
     pub seed: u64,
 }

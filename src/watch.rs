@@ -6,6 +6,7 @@
 
 pub mod builtin;
 pub mod matcher;
+pub mod provenance;
 pub mod rule;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::Record;
 use crate::record::json::Value;
 use matcher::{Program, Scratch};
+use provenance::Provenance;
 use rule::Rule;
 
 /// Who set a watch. What a person set, only a person changes.
@@ -24,6 +26,10 @@ pub enum Origin {
     Builtin,
     Config,
     Api,
+    /// Proposed from a sample when there were few rules.
+    Seed,
+    /// Proposed for a new kind of line.
+    Triage,
 }
 
 impl Origin {
@@ -32,7 +38,14 @@ impl Origin {
             Origin::Builtin => "builtin",
             Origin::Config => "config",
             Origin::Api => "api",
+            Origin::Seed => "seed",
+            Origin::Triage => "triage",
         }
+    }
+
+    /// Nobody wrote it: it may add to what people set, and change nothing of it.
+    pub fn is_proposed(self) -> bool {
+        matches!(self, Origin::Seed | Origin::Triage)
     }
 }
 
@@ -47,6 +60,8 @@ pub struct Watch {
     pub rule: Rule,
     /// When it was set, unix milliseconds; 0 where that does not matter, since it never leaves by itself.
     pub set_ms: i64,
+    /// Of a proposed watch: how it came to be.
+    pub provenance: Option<Arc<Provenance>>,
 }
 
 pub struct WatchSet {
@@ -95,7 +110,7 @@ impl WatchSet {
 impl Watch {
     /// One that stays until a person removes it.
     pub fn new(rule: Rule, origin: Origin) -> Watch {
-        Watch { key: WatchKey(rule.definition_key()), origin, rule, set_ms: 0 }
+        Watch { key: WatchKey(rule.definition_key()), origin, rule, set_ms: 0, provenance: None }
     }
 
     /// One set over the API at `set_ms`: with a `ttl_seconds` it leaves after that long without a match.
@@ -103,9 +118,24 @@ impl Watch {
         Watch { set_ms, ..Watch::new(rule, Origin::Api) }
     }
 
-    /// Whether it has outlived its `ttl_seconds`. The configuration's own never do.
+    /// One that nobody wrote.
+    pub fn proposed(rule: Rule, origin: Origin, set_ms: i64, provenance: Provenance) -> Watch {
+        Watch { set_ms, provenance: Some(Arc::new(provenance)), ..Watch::new(rule, origin) }
+    }
+
+    /// It counts and is listed, and nobody is told of it.
+    pub fn is_shadow(&self) -> bool {
+        self.provenance.as_ref().is_some_and(|provenance| provenance.shadow)
+    }
+
+    /// Whether it has outlived its `ttl_seconds`. The configuration's own never do, nor do proposed ones that fired.
     pub fn has_expired(&self, last_match_ms: i64, now_ms: i64) -> bool {
-        let Some(ttl) = self.rule.ttl_seconds.filter(|_| self.origin == Origin::Api) else { return false };
+        let lasts = match self.origin {
+            Origin::Builtin | Origin::Config => true,
+            Origin::Api => false,
+            Origin::Seed | Origin::Triage => self.provenance.as_ref().is_some_and(|provenance| provenance.fired),
+        };
+        let Some(ttl) = self.rule.ttl_seconds.filter(|_| !lasts) else { return false };
         let ttl_ms = i64::try_from(ttl.saturating_mul(1000)).unwrap_or(i64::MAX);
         now_ms - self.set_ms.max(last_match_ms) >= ttl_ms
     }

@@ -235,7 +235,7 @@ impl Batch {
         self.joins.finish(of, &mut |record, joined| sheet.record(set, scratch, record, of.arrival_ms, joined));
         self.sheet.tally.joins_cut = self.joins.cut();
         let groups = self.sheet.groups.into_values().collect();
-        let staged = Staged { delivery, began, groups };
+        let staged = Staged { delivery, began, groups, notes: Vec::new() };
         Finished { staged, tally: self.sheet.tally, services: self.sheet.services, rejects: self.sheet.rejects }
     }
 }

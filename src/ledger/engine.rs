@@ -5,6 +5,7 @@
 //! store refused, after which all is as before.
 
 mod posts;
+mod proposals;
 mod replay;
 mod rules;
 mod time;
@@ -59,6 +60,8 @@ pub struct Engine {
     repeats: Repeats,
     /// Windows that time alone can turn.
     active: HashSet<WindowKey>,
+    /// Windows of each proposed watch: those have a share of their own.
+    proposed_windows: HashMap<WatchKey, usize>,
     started_ms: i64,
 }
 
@@ -70,6 +73,9 @@ pub struct Draft {
     entry: Entry,
     watches: Option<Vec<Watch>>,
     watch_rows: Vec<(String, Option<Vec<u8>>)>,
+    notes: Vec<(String, Option<Vec<u8>>)>,
+    /// Labels of proposed watches that crossed for the first time.
+    fired: Vec<String>,
     /// Windows whose phase changed.
     turned: HashSet<WindowKey>,
     dropped: Vec<WindowKey>,
@@ -87,6 +93,8 @@ pub struct Draft {
 pub struct Report {
     pub matches: HashMap<String, u64>,
     pub crossings: Vec<(String, Option<escalation::Outcome>)>,
+    /// Escalations that no watch made.
+    pub raised: Vec<(String, escalation::Outcome)>,
     /// Lines of rules that were removed or changed while their request was under way.
     pub orphans: u64,
 }
@@ -120,6 +128,7 @@ impl Engine {
             desk,
             outbox,
             active: HashSet::new(),
+            proposed_windows: HashMap::new(),
             started_ms: now_ms,
         };
         let uptime_ms = engine.replay(&loaded);
@@ -169,11 +178,20 @@ impl Engine {
                     }
                     draft.entry.delivered.push(delivery);
                 }
+                draft.notes.extend(staged.notes.iter().map(|(key, note)| (key.clone(), Some(note.clone()))));
                 let mut crossings = Vec::new();
-                for group in &staged.groups {
-                    match set.by_key(group.watch) {
-                        Some(watch) => self.count(&mut draft, watch, group, now, &mut crossings),
-                        None => draft.report.orphans += group.counts.iter().map(|(_, n)| n).sum::<u64>(),
+                // What people's watches say comes first: proposed ones are quiet about what those tell.
+                for proposed in [false, true] {
+                    for group in &staged.groups {
+                        match set.by_key(group.watch) {
+                            Some(watch) if watch.origin.is_proposed() == proposed => {
+                                self.count(&mut draft, watch, group, now, &mut crossings);
+                            }
+                            None if !proposed => {
+                                draft.report.orphans += group.counts.iter().map(|(_, n)| n).sum::<u64>()
+                            }
+                            _ => {}
+                        }
                     }
                 }
                 Committed { repeat: false, crossings }
@@ -231,7 +249,7 @@ impl Engine {
                         Turn::Crossed { at } => Some(*at),
                         Turn::Rearmed => None,
                     });
-                    let outcome = self.cross(watch, staged, &mut window, &key, (*at, next), now);
+                    let outcome = self.cross(draft, watch, staged, &mut window, &key, (*at, next), now);
                     crossings.push(rule.label.clone());
                     draft.report.crossings.push((rule.label.clone(), outcome));
                 }
@@ -252,6 +270,7 @@ impl Engine {
     /// `at`: where it crossed, and where the next crossing of the same commit is, if there is one.
     fn cross(
         &mut self,
+        draft: &mut Draft,
         watch: &Watch,
         staged: &StagedGroup,
         window: &mut Window,
@@ -272,6 +291,18 @@ impl Engine {
             tracing::info!(label = rule.label, count, threshold = rule.threshold, "watch crossed (on_crossing = log)");
             return None;
         }
+        if watch.is_shadow() {
+            return None;
+        }
+        if watch.origin.is_proposed() {
+            if watch.provenance.as_ref().is_some_and(|p| !p.fired) && !draft.fired.contains(&rule.label) {
+                draft.fired.push(rule.label.clone());
+            }
+            if let Some(id) = self.covering(draft, staged) {
+                self.desk.covers(id, &rule.label);
+                return Some(escalation::Outcome::Covered);
+            }
+        }
         let names = rule.group_by.iter();
         let group: Vec<(String, String)> = names.cloned().zip(group_values(&key.group)).collect();
         let of_group = |name: &str| group.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
@@ -289,6 +320,7 @@ impl Engine {
             first_ms,
             last_ms: staged.last_ms,
             samples: shown(&staged.samples, SAMPLES_MAX),
+            proposed: watch.origin.is_proposed(),
         };
         let (id, outcome, post) = self.desk.crossed(crossing, now.ms);
         window.escalation = Some(id);
@@ -305,7 +337,14 @@ impl Engine {
         if draft.windows.contains_key(&key) || self.shards.windows.contains_key(&key) {
             return key;
         }
-        if self.shards.windows.len() + draft.created - draft.dropped.len().min(draft.created)
+        if watch.origin.is_proposed() {
+            let held = self.proposed_windows.get(&watch.key).copied().unwrap_or(0);
+            let added = draft.windows.keys().filter(|k| k.watch == watch.key).count();
+            return if held + added < self.proposed_share() { key } else { self.other_window(watch, key) };
+        }
+        let others: usize = self.proposed_windows.values().sum();
+        if self.shards.windows.len() - others.min(self.shards.windows.len()) + draft.created
+            - draft.dropped.len().min(draft.created)
             < self.settings.max_windows
         {
             return key;
@@ -343,6 +382,7 @@ impl Engine {
 
     /// What must be durable before anyone hears of the draft.
     pub fn transaction(&self, draft: &mut Draft) -> Transaction {
+        self.mark_fired(draft);
         // As they are at the end: a window may have counted on after it turned.
         let turned = draft.turned.iter().filter_map(|key| Some((key.clone(), draft.windows.get(key)?.clone())));
         draft.entry.turned = turned.collect();
@@ -359,6 +399,7 @@ impl Engine {
                 .collect(),
             outbox: self.outbox.changes().iter().map(|(id, r)| (*id, r.map(|r| json(serde_json::to_vec(r))))).collect(),
             watches: draft.watch_rows.clone(),
+            triage: draft.notes.clone(),
         }
     }
 
@@ -383,7 +424,7 @@ impl Engine {
             } else {
                 self.active.remove(&key);
             }
-            self.shards.windows.insert(key, window);
+            self.put_window(key, window);
         }
         if let Some(watches) = draft.watches {
             let kept: HashSet<WatchKey> = watches.iter().map(|w| w.key).collect();
@@ -392,7 +433,7 @@ impl Engine {
         }
         for key in draft.dropped {
             self.active.remove(&key);
-            self.shards.windows.remove(&key);
+            self.drop_window(&key);
         }
         self.shards.outbox_changed.notify_waiters();
     }

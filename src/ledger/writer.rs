@@ -160,6 +160,26 @@ impl Writer {
                     .and_then(|draft| self.write(draft, now).then_some(()).ok_or(super::Refused::Unavailable));
                 reply.send(answer).unwrap_or_default();
             }
+            Command::Adopt(proposal, reply) => {
+                let adopted = self.engine.adopt(*proposal, now);
+                let answer =
+                    adopted.and_then(|draft| self.write(draft, now).then_some(()).ok_or(super::Refused::Unavailable));
+                reply.send(answer).unwrap_or_default();
+            }
+            Command::RollBack(label, reply) => {
+                let back = self.engine.roll_back(&label, now);
+                let answer =
+                    back.and_then(|draft| self.write(draft, now).then_some(()).ok_or(super::Refused::Unavailable));
+                reply.send(answer).unwrap_or_default();
+            }
+            Command::Raise(crossing, reply) => {
+                let (draft, id) = self.engine.raise(*crossing, now);
+                reply.send(self.write(draft, now).then_some(id)).unwrap_or_default();
+            }
+            Command::Note(notes, reply) => {
+                let draft = self.engine.note(notes, now);
+                reply.send(self.write(draft, now)).unwrap_or_default();
+            }
             Command::Escalations(most, reply) => {
                 reply.send(self.engine.desk().iter().take(most).cloned().collect()).unwrap_or_default();
             }
@@ -268,6 +288,9 @@ impl Writer {
             if let Some(outcome) = outcome {
                 self.metrics.escalations.with_label_values(&[outcome.as_str()]).inc();
             }
+        }
+        for (_, outcome) in &draft.report.raised {
+            self.metrics.escalations.with_label_values(&[outcome.as_str()]).inc();
         }
         self.metrics.orphans.inc_by(draft.report.orphans);
         self.engine.apply(draft, now);

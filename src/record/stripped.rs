@@ -51,15 +51,20 @@ impl Sample {
         self.line.len()
     }
 
-    /// What a person may see of it.
-    pub fn redacted(&self) -> Redacted {
-        let mut shown = Redacted::default();
+    /// Reads it again, as it came; names that the operator configured are not looked at.
+    pub fn read(&self, mut each: impl FnMut(&Record<'_>)) {
         let delivery = Delivery { tag: self.tag.as_deref(), ..Delivery::default() };
         Reader::default().read(&self.line, self.cut, delivery, |piece| {
             if let Piece::Record(record) = piece {
-                shown = Redacted::new(&stripped(record));
+                each(record);
             }
         });
+    }
+
+    /// What a person may see of it.
+    pub fn redacted(&self) -> Redacted {
+        let mut shown = Redacted::default();
+        self.read(|record| shown = Redacted::new(&stripped(record)));
         shown
     }
 }

@@ -289,6 +289,8 @@ fn refused(refusal: &Refused) -> Response<Full<Bytes>> {
         Refused::Unknown => (StatusCode::NOT_FOUND, "unknown_watch"),
         Refused::Configured => (StatusCode::CONFLICT, "configured_watch"),
         Refused::Full(_) => (StatusCode::CONFLICT, "too_many_watches"),
+        Refused::Taken => (StatusCode::CONFLICT, "label_taken"),
+        Refused::NoEarlier => (StatusCode::CONFLICT, "no_earlier_form"),
         Refused::Regexes(_) => (StatusCode::CONFLICT, "too_many_regexes"),
         Refused::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
     };

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), body
 CREATE TABLE IF NOT EXISTS escalations (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS watches (label TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS triage (label TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 ";
 
 pub struct SqliteStore {
@@ -99,13 +100,17 @@ impl Store for SqliteStore {
                     };
                 }
             }
-            for (label, body) in &transaction.watches {
-                match body {
-                    Some(body) => tx
-                        .prepare_cached("INSERT OR REPLACE INTO watches (label, body) VALUES (?1, ?2)")?
-                        .execute(params![label, body])?,
-                    None => tx.prepare_cached("DELETE FROM watches WHERE label = ?1")?.execute(params![label])?,
-                };
+            for (table, rows) in [("watches", &transaction.watches), ("triage", &transaction.triage)] {
+                for (label, body) in rows {
+                    match body {
+                        Some(body) => tx
+                            .prepare_cached(&format!("INSERT OR REPLACE INTO {table} (label, body) VALUES (?1, ?2)"))?
+                            .execute(params![label, body])?,
+                        None => tx
+                            .prepare_cached(&format!("DELETE FROM {table} WHERE label = ?1"))?
+                            .execute(params![label])?,
+                    };
+                }
             }
             tx.commit()
         })
@@ -190,16 +195,16 @@ fn open_and_load(path: &Path, seed: u64) -> Result<(Connection, Loaded), OpenErr
     let rows = |sql: &str| -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
         connection.prepare(sql)?.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?.collect()
     };
-    let watches = connection
-        .prepare("SELECT label, body FROM watches ORDER BY label")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+    let named = |sql: &str| -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+        connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
     let loaded = Loaded {
         snapshot: blobs("SELECT body FROM snapshot")?.pop(),
         journal: blobs("SELECT body FROM journal ORDER BY seq")?,
         escalations: rows("SELECT id, body FROM escalations ORDER BY id")?,
         outbox: rows("SELECT id, body FROM outbox ORDER BY id")?,
-        watches,
+        watches: named("SELECT label, body FROM watches ORDER BY label")?,
+        triage: named("SELECT label, body FROM triage ORDER BY label")?,
         seed,
     };
     Ok((connection, loaded))
@@ -297,6 +302,7 @@ mod tests {
             escalations: vec![(1, Some(vec![n]))],
             outbox: vec![(u64::from(n), Some(vec![n]))],
             watches: vec![("a".into(), Some(vec![n]))],
+            triage: vec![("k".into(), Some(vec![n]))],
         };
         store.write(&row(1)).expect("writes");
         store.snapshot(b"all before").expect("writes");
@@ -309,6 +315,7 @@ mod tests {
         assert_eq!(loaded.escalations, vec![(1, vec![2])]);
         assert_eq!(loaded.outbox, vec![(2, vec![2])]);
         assert_eq!(loaded.watches, vec![("a".to_owned(), vec![2])]);
+        assert_eq!(loaded.triage, vec![("k".to_owned(), vec![2])]);
         assert_eq!(loaded.seed, 7, "the seed stays the one of the first start");
     }
 

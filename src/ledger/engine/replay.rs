@@ -52,6 +52,7 @@ impl Engine {
         }
         self.desk.set_firing(&firing);
         self.active = self.shards.windows.iter().filter(|w| is_active(w.phase)).map(|w| w.key().clone()).collect();
+        self.count_proposed_windows();
         uptime_ms
     }
 

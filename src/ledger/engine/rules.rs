@@ -15,10 +15,13 @@ impl Engine {
     pub fn put_watch(&mut self, rule: Rule, now: Now) -> Result<(Draft, bool), Refused> {
         let mut watches = self.shards.watches().watches().to_vec();
         let place = watches.iter().position(|w| w.rule.label == rule.label);
-        if place.is_none() && watches.len() >= WATCHES_MAX {
+        // What nobody wrote takes no room from people.
+        let people = |watches: &[Watch]| watches.iter().filter(|w| !w.origin.is_proposed()).count();
+        if place.is_none() && people(&watches) >= WATCHES_MAX {
             return Err(Refused::Full(WATCHES_MAX));
         }
-        let others = watches.iter().filter(|w| w.rule.label != rule.label).map(|w| w.rule.regexes()).sum::<usize>();
+        let others = watches.iter().filter(|w| w.rule.label != rule.label && !w.origin.is_proposed());
+        let others = others.map(|w| w.rule.regexes()).sum::<usize>();
         if rule.regexes() > 0 && others + rule.regexes() > REGEXES_MAX {
             return Err(Refused::Regexes(REGEXES_MAX));
         }
@@ -44,7 +47,7 @@ impl Engine {
     pub fn delete_watch(&mut self, label: &str, now: Now) -> Result<Draft, Refused> {
         let set = self.shards.watches();
         let watch = set.by_label(label).ok_or(Refused::Unknown)?;
-        if watch.origin != Origin::Api {
+        if matches!(watch.origin, Origin::Builtin | Origin::Config) {
             return Err(Refused::Configured);
         }
         let mut draft = self.draft(now);
@@ -61,7 +64,7 @@ impl Engine {
 
     /// Counters whose rule is gone or counts something else now are dropped; what they escalated is over
     /// without a word, since a person ended it.
-    fn change_watches(&mut self, draft: &mut Draft, watches: Vec<Watch>) {
+    pub(super) fn change_watches(&mut self, draft: &mut Draft, watches: Vec<Watch>) {
         let kept: HashSet<WatchKey> = watches.iter().map(|w| w.key).collect();
         let gone = self.shards.windows.iter().filter(|w| !kept.contains(&w.key().watch));
         let gone: Vec<(WindowKey, Option<u64>)> = gone.map(|w| (w.key().clone(), w.escalation)).collect();
@@ -98,8 +101,19 @@ pub(super) fn with_stored(base: &[Watch], stored: &[(String, Vec<u8>)]) -> Vec<W
             tracing::error!(label, most = REGEXES_MAX, "too many regexes with those configured: stored watch left out");
             continue;
         }
+        let proposed = super::proposals::restored(&stored, &rule);
+        if proposed.is_some() && watches.iter().any(|w| w.rule.label == *label) {
+            tracing::warn!(label, "a proposed watch has this label: the other one wins");
+            continue;
+        }
         watches.retain(|w| w.rule.label != *label);
+        if let Some(proposed) = proposed {
+            watches.push(proposed);
+            continue;
+        }
         watches.push(Watch::from_api(rule, stored.get("set_ms").and_then(serde_json::Value::as_i64).unwrap_or(0)));
     }
+    // Proposed ones last, as when they came.
+    watches.sort_by_key(|watch| watch.origin.is_proposed());
     watches
 }

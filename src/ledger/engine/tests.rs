@@ -89,7 +89,8 @@ impl Bench {
     }
 
     fn count(&mut self, service: &str, lines: &[(i64, u64)], lane: Lane, now: i64) -> Vec<String> {
-        let staged = Staged { delivery: None, began: 0, groups: vec![self.staged(service, lines, lane)] };
+        let staged =
+            Staged { delivery: None, began: 0, notes: vec![], groups: vec![self.staged(service, lines, lane)] };
         self.commit(&[staged], now).remove(0).crossings
     }
 
@@ -219,6 +220,7 @@ fn a_backlog_raises_one_escalation_marked_late_and_moves_no_live_window() {
 fn a_repeat_counts_nothing_until_it_is_confirmed_and_an_equal_batch_after_that_does() {
     let mut bench = Bench::new(10);
     let staged = Staged {
+        notes: vec![],
         delivery: Some(DeliveryKey { digest: 1, sender: 1 }),
         began: u64::MAX,
         groups: vec![bench.staged("checkout", &[(T0, 3)], Lane::Live)],
@@ -242,7 +244,12 @@ fn a_repeat_counts_nothing_until_it_is_confirmed_and_an_equal_batch_after_that_d
 fn what_a_refused_commit_changed_is_as_if_it_had_not_been() {
     let mut bench = Bench::new(10);
     bench.flood(5, T0);
-    let staged = Staged { delivery: None, began: 0, groups: vec![bench.staged("checkout", &[(T0, 50)], Lane::Live)] };
+    let staged = Staged {
+        delivery: None,
+        began: 0,
+        notes: vec![],
+        groups: vec![bench.staged("checkout", &[(T0, 50)], Lane::Live)],
+    };
     let (draft, committed) = bench.engine.commit(std::slice::from_ref(&staged), at(T0));
     assert_eq!(committed[0].crossings, ["http_5xx"]);
     bench.engine.discard(draft);
@@ -313,7 +320,7 @@ fn a_watch_set_for_a_time_leaves_after_that_long_without_a_match() {
     assert_eq!(bench.engine.expired_watch(at(T0 + 599 * SECOND)), None);
     let key = bench.engine.shards.watches().by_label("brief").expect("set").key;
     let staged = StagedGroup { watch: key, ..bench.staged("checkout", &[(T0 + 500 * SECOND, 1)], Lane::Live) };
-    bench.commit(&[Staged { delivery: None, began: 0, groups: vec![staged] }], T0 + 500 * SECOND);
+    bench.commit(&[Staged { delivery: None, began: 0, notes: vec![], groups: vec![staged] }], T0 + 500 * SECOND);
     assert_eq!(bench.engine.expired_watch(at(T0 + 1099 * SECOND)), None, "a match keeps it");
     assert_eq!(bench.engine.expired_watch(at(T0 + 1100 * SECOND)).as_deref(), Some("brief"));
 }
@@ -355,7 +362,7 @@ proptest! {
             for bench in [&mut steady, &mut dying] {
                 // Two batches in one group: the second may count on in a window that the first turned.
                 let batches = [[(time - 20 * SECOND, 1), (time, lines)], [(time - 10 * SECOND, lines), (time, 1)]]
-                    .map(|counts| Staged {
+                    .map(|counts| Staged { notes: vec![],
                         delivery: None,
                         began: 0,
                         groups: vec![bench.staged(["a", "b", "c"][service], &counts, lane)],

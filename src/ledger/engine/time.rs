@@ -106,5 +106,6 @@ impl Engine {
                 Lane::Late => window.phase != Phase::Quiet || now.ms - window.touched_ms < late_ms,
             }
         });
+        self.count_proposed_windows();
     }
 }

@@ -68,7 +68,7 @@ fn batch(watch: WatchKey) -> Staged {
         service: "x".into(),
         samples: vec![],
     };
-    Staged { delivery: Some(DeliveryKey { digest: 7, sender: 7 }), began: 0, groups: vec![group] }
+    Staged { delivery: Some(DeliveryKey { digest: 7, sender: 7 }), began: 0, notes: vec![], groups: vec![group] }
 }
 
 #[tokio::test]
