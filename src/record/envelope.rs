@@ -217,10 +217,15 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Whether it is a part of a line that the container driver cut.
+    /// Whether it is a part of a line that the container driver cut. A driver that numbers the parts gives the
+    /// line an id: where that makes no sense, it is a line like any other, and nothing is joined to it.
     #[inline]
     pub fn is_partial(&self) -> bool {
-        self.rare().is_some_and(|rare| rare.partial_message.is_some())
+        self.rare().is_some_and(|rare| match (rare.partial_message, rare.partial_id) {
+            (None | Some(Value::Null | Value::Bool(false)), _) => false,
+            (Some(_), None) => rare.partial_ordinal.is_none(),
+            (Some(_), id) => text(id).is_some(),
+        })
     }
 
     /// Which line it is a part of; old drivers do not say.
@@ -230,11 +235,19 @@ impl<'a> Envelope<'a> {
 
     /// Its number among the parts, from 1.
     pub fn partial_ordinal(&self) -> Option<u64> {
-        std::str::from_utf8(text(self.rare()?.partial_ordinal)?.raw()).ok()?.parse().ok()
+        // A parser with types makes a number of it, and a boolean of `partial_last`.
+        let digits = match self.rare()?.partial_ordinal {
+            Some(Value::Number(raw)) => raw,
+            ordinal => text(ordinal)?.raw(),
+        };
+        std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
     pub fn is_partial_last(&self) -> bool {
-        self.rare().and_then(|rare| text(rare.partial_last)).is_some_and(|last| last.is("true"))
+        self.rare().is_some_and(|rare| match rare.partial_last {
+            Some(Value::Bool(last)) => last,
+            last => text(last).is_some_and(|last| last.is("true")),
+        })
     }
 
     /// A number for the stream that the record is of: one container's stdout, or its stderr. What no log line

@@ -173,30 +173,28 @@ fn good_lines_beside_bad_ones_count_and_each_bad_one_has_its_reason() {
     assert_eq!(scrape.lines("rejected"), bad.len() as u64);
 }
 
+/// What a line of the collection of odd ones is to become: `record` or `blank`, or the reason it is rejected for.
+fn decision(label: &Value) -> BTreeMap<String, u64> {
+    let name = label["decision"].as_str().expect("a decision");
+    of(&[(name, label["count"].as_u64().unwrap_or(1))])
+}
+
 #[test]
-fn every_odd_line_of_the_collection_is_records_or_blank_or_one_rejected_line() {
+fn every_odd_line_of_the_collection_becomes_what_its_label_decides_and_its_neighbours_count() {
     let program = serving("builtin_watches = true\n");
-    let ingest = program.ingest_addr();
+    let (control, ingest) = (program.control_addr(), program.ingest_addr());
+    put(control, &counting("neighbour", &json!({"contains": "a sound neighbour"})));
     let data = include_bytes!("../data/malformed.ndjson");
     let lines: Vec<&[u8]> = data.split_inclusive(|b| *b == b'\n').collect();
-    assert_eq!(lines.len(), 53);
-    // By number, from one; every other line is one record.
-    let odd: BTreeMap<usize, &[(&str, u64)]> = BTreeMap::from([
-        (2, [("not_an_object", 1)].as_slice()),
-        (3, &[("unterminated", 1)]),
-        (4, &[("syntax", 1)]),
-        (5, &[("syntax", 1)]),
-        (6, &[("blank", 1)]),
-        (7, &[("blank", 1)]),
-        (8, &[("blank", 1)]),
-        (9, &[("record", 2)]),
-        (10, &[("not_an_object", 1)]),
-        (11, &[("not_an_object", 1)]),
-        (12, &[("not_an_object", 1)]),
-        (13, &[("not_an_object", 1)]),
-        (15, &[("record", 2)]),
-        (38, &[("too_deep", 1)]),
-    ]);
+    let labels: Vec<Value> = include_str!("../data/malformed.labels.ndjson")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a label"))
+        .collect();
+    assert_eq!((lines.len(), labels.len()), (53, 53));
+    for (n, label) in (1..).zip(&labels) {
+        assert_eq!(label["line"], json!(n), "one label a line, in order");
+        assert!(["what", "why"].iter().all(|key| label[*key].as_str().is_some_and(|text| !text.is_empty())), "{label}");
+    }
     let as_records = |answer: &Value| {
         let mut seen = outcomes(answer);
         let records: u64 = ["matched", "unmatched", "joined", "own"].iter().filter_map(|name| seen.remove(*name)).sum();
@@ -205,26 +203,35 @@ fn every_odd_line_of_the_collection_is_records_or_blank_or_one_rejected_line() {
         }
         seen
     };
+    // Of the same container and stream as the odd lines that have one.
+    let sound = String::from_utf8_lossy(lines[0]).replace("\"fine\"", "\"a sound neighbour\"");
     let mut wrong = Vec::new();
     let mut total: BTreeMap<String, u64> = BTreeMap::new();
-    for (place, line) in lines.iter().enumerate() {
-        let seen = as_records(&counts(ingest, *line));
-        let expected = of(odd.get(&(place + 1)).copied().unwrap_or(&[("record", 1)]));
-        if seen != expected {
-            wrong.push(format!("line {}: {seen:?}, expected {expected:?}", place + 1));
+    for (label, line) in labels.iter().zip(&lines) {
+        let expected = decision(label);
+        let alone = as_records(&counts(ingest, *line));
+        let before = matched(control, "neighbour");
+        let mut among = as_records(&counts(ingest, [sound.as_bytes(), line, sound.as_bytes()].concat()));
+        let neighbours = matched(control, "neighbour") - before;
+        let records = among.remove("record").unwrap_or_default() - 2;
+        if records > 0 {
+            among.insert("record".to_owned(), records);
+        }
+        if alone != expected || among != expected || neighbours != 2 {
+            wrong.push(format!("{label}: alone {alone:?}, among others {among:?}, {neighbours} neighbours"));
         }
         for (name, n) in expected {
             *total.entry(name).or_default() += n;
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let alone = Scrape::of(program.control_addr());
-    assert_eq!(alone.all_lines(), 53 + 2);
+    let before = Scrape::of(control);
+    assert_eq!(before.all_lines(), 2 * (53 + 2) + 2 * 53);
     // All at once: no line spoils another.
     assert_eq!(as_records(&counts(ingest, data.as_slice())), total);
-    let both = Scrape::of(program.control_addr());
-    assert_eq!(both.all_lines(), 2 * (53 + 2));
-    assert_eq!(both.sum("rejected_lines_total"), both.lines("rejected"));
+    let after = Scrape::of(control);
+    assert_eq!(after.all_lines() - before.all_lines(), 53 + 2);
+    assert_eq!(after.sum("rejected_lines_total"), after.lines("rejected"));
 }
 
 // === how a body comes ===

@@ -111,6 +111,31 @@ fn parts_become_the_line_that_was_cut() {
         (vec![part("1", 1, false, "a")], vec![(1, "a")], 1),
         (vec![part("1", 2, false, "b"), part("1", 3, true, "c")], vec![(2, "bc")], 0),
         (vec![part("1", 1, false, "a"), part("1", 3, true, "c")], vec![(1, "a"), (1, "c")], 1),
+        // With types, as a parser makes of them.
+        (
+            vec![
+                json!({"log": "a", "partial_id": "1", "container_id": "c", "partial_message": true,
+                    "partial_ordinal": 1, "partial_last": false})
+                .to_string(),
+                json!({"log": "b", "partial_id": "1", "container_id": "c", "partial_message": true,
+                    "partial_ordinal": 2, "partial_last": true})
+                .to_string(),
+            ],
+            vec![(2, "ab")],
+            0,
+        ),
+        // Keys that make no sense join nothing.
+        (
+            vec![
+                json!({"log": "a", "container_id": "c", "partial_message": "true", "partial_id": "",
+                    "partial_ordinal": "-1", "partial_last": "maybe"})
+                .to_string(),
+                json!({"log": "b", "container_id": "c", "partial_message": "true", "partial_ordinal": "1"}).to_string(),
+                json!({"log": "c", "container_id": "c"}).to_string(),
+            ],
+            vec![(1, "a"), (1, "b"), (1, "c")],
+            0,
+        ),
         // Old drivers.
         (
             vec![
