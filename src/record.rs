@@ -19,6 +19,7 @@ pub mod json;
 pub mod kubernetes;
 pub mod level;
 pub mod logfmt;
+mod mapped;
 pub mod naming;
 mod request;
 pub mod stamp;
@@ -342,8 +343,13 @@ impl<'a> Record<'a> {
     }
 
     /// What logs belong to: what the operator says names it, the task family, the application that Kubernetes
-    /// knows, the container, else what the tag names.
+    /// knows, the container, the resource of an OTLP request, else what the tag names; all that under the
+    /// operator's mapping of names.
     pub fn service(&self) -> Text<'a> {
+        self.mapping().map_or_else(|| self.service_unmapped(), |mapping| Text::plain(mapping.service.as_bytes()))
+    }
+
+    fn service_unmapped(&self) -> Text<'a> {
         let tag = self.delivery.tag.filter(|tag| !tag.is_empty());
         self.delivery
             .naming
@@ -355,6 +361,11 @@ impl<'a> Record<'a> {
     }
 
     pub fn cluster(&self) -> Option<Text<'a>> {
+        let mapped = self.mapping().and_then(|mapping| mapping.cluster.as_ref());
+        mapped.map(|name| Text::plain(name.as_bytes())).or_else(|| self.cluster_unmapped())
+    }
+
+    fn cluster_unmapped(&self) -> Option<Text<'a>> {
         self.delivery.naming.and_then(|naming| self.named(&naming.cluster)).or_else(|| self.envelope.cluster())
     }
 

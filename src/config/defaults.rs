@@ -120,6 +120,12 @@ pub const NAME_PATHS_MAX: usize = 20;
 /// Longer than any path that a person writes.
 pub const NAME_PATH_MAX_BYTES: usize = 256;
 
+/// Each is compared with every record; as many as there are services with figures of their own.
+pub const SERVICE_MAP_MAX: usize = 200;
+
+/// Longer than any name of a service that a person gives.
+pub const NAME_MAX_BYTES: usize = 256;
+
 /// Each is compared with every record's service.
 pub const OWN_SERVICES_MAX: usize = 20;
 

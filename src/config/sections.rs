@@ -4,6 +4,7 @@
 //! check between two keys is made only where both were read well, so one mistake is one fault.
 
 mod server;
+mod service_map;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Number};
 use toml::Table;
 
+use self::service_map::service_map;
 use super::defaults as d;
 use super::reader::{FAILPOINT_VARIABLE, Reader, Section, Setting};
 use super::text::{self, URL_FORM};
@@ -79,6 +81,7 @@ fn record(mut section: Section<'_, '_>) -> Naming {
         } else {
             vec![d::OWN_SERVICE.to_owned()]
         },
+        map: service_map(&mut section),
     };
     section.finish();
     naming

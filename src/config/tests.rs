@@ -5,6 +5,7 @@ mod faults;
 use std::fs;
 
 use super::*;
+use crate::record::naming::{Mapping, Names, Source};
 use crate::watch::rule::{Expr, Literal, Op};
 
 const LONG: &str = "0123456789abcdef";
@@ -177,6 +178,14 @@ fn everything_can_be_set() {
             service = ["kubernetes.labels.team", "body.team"]
             cluster = ["kubernetes.labels.cluster"]
             own = []
+            [[record.service_map]]
+            field = "container_name"
+            from = "billing-*"
+            service = "billing"
+            [[record.service_map]]
+            from = "legacy-api"
+            service = "orders"
+            cluster = "eu"
 
             [time]
             lateness_seconds = 60
@@ -248,6 +257,20 @@ fn everything_can_be_set() {
         service: vec!["kubernetes.labels.team".into(), "body.team".into()],
         cluster: vec!["kubernetes.labels.cluster".into()],
         own: Vec::new(),
+        map: vec![
+            Mapping {
+                field: Source::Path("container_name".into()),
+                from: Names::StartingWith("billing-".into()),
+                service: "billing".into(),
+                cluster: None,
+            },
+            Mapping {
+                field: Source::Service,
+                from: Names::Exactly("legacy-api".into()),
+                service: "orders".into(),
+                cluster: Some("eu".into()),
+            },
+        ],
     };
     assert_eq!(config.record, named);
     assert_eq!(config.time, Time { lateness_seconds: 60 });

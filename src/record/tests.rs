@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::naming::Naming;
+use super::naming::{Mapping, Names, Naming, Source};
 use super::{Delivery, Derived, Piece, Reader, Record};
 
 fn with<T>(record: &Json, tag: Option<&str>, naming: Option<&Naming>, ask: impl Fn(&Record<'_>) -> T) -> T {
@@ -141,6 +141,50 @@ fn what_a_missing_parser_left_in_front_is_no_part_of_the_message() {
     }
     let merged = json!({"log_processed": {"level": "error", "msg": "x"}, "stream": "stdout"});
     assert_eq!((field(&merged, "level"), field(&merged, "msg")), (Some("error".into()), Some("x".into())));
+}
+
+#[test]
+fn the_operators_mapping_of_names_comes_before_all_else() {
+    let mapping = |field: &str, from: &str, service: &str, cluster: Option<&str>| Mapping {
+        field: Source::of(field).expect(field),
+        from: Names::of(from).expect(from),
+        service: service.into(),
+        cluster: cluster.map(Into::into),
+    };
+    let naming = Naming {
+        service: vec!["team".into()],
+        map: vec![
+            mapping("container_name", "billing-*", "billing", None),
+            mapping("container_name", "exact", "one", Some("eu")),
+            mapping("container", "*", "any", None),
+            mapping("kubernetes.labels.app", "shop", "labelled", None),
+            mapping("body.app", "b", "said", None),
+            mapping("tag", "tail.*", "tailed", None),
+            mapping("cluster", "old", "moved", Some("new")),
+            mapping("service", "x-*", "never reached for y", None),
+            mapping("service", "x-1", "shadowed", None),
+        ],
+        ..Naming::default()
+    };
+    for (record, tag, service, cluster) in [
+        (json!({"log": "x", "container_name": "billing-7", "team": "t"}), None, "billing", None),
+        (json!({"log": "x", "container_name": "exact"}), None, "one", Some("eu")),
+        (json!({"log": "x", "container_name": "exactly"}), None, "any", None),
+        (json!({"log": "x", "kubernetes": {"labels": {"app": "shop"}}}), None, "labelled", None),
+        (json!({"log": "{\"app\":\"b\"}"}), None, "said", None),
+        (json!({"log": "x"}), Some("tail.1"), "tailed", None),
+        (json!({"log": "x", "ecs_cluster": "old"}), None, "moved", Some("new")),
+        (json!({"log": "x", "ecs_task_definition": "x-1:4"}), None, "never reached for y", None),
+        (json!({"log": "x", "ecs_task_definition": "y:4"}), None, "y", None),
+        (json!({"log": "{\"container_name\":\"exact\"}"}), None, "unknown", None),
+        (json!({"log": "x", "team": "t"}), None, "t", None),
+    ] {
+        let seen = with(&record, tag, Some(&naming), |r| {
+            let text = |text: super::text::Text<'_>| text.to_string_lossy().into_owned();
+            (text(r.service()), r.cluster().map(text))
+        });
+        assert_eq!(seen, (service.to_owned(), cluster.map(str::to_owned)), "{record} {tag:?}");
+    }
 }
 
 #[test]

@@ -262,6 +262,51 @@ fn a_configured_path_names_service_and_cluster_and_ours_are_no_sign_of_life() {
     assert_eq!(Scrape::of(control).lines("own"), 1);
 }
 
+#[test]
+fn a_configured_mapping_renames_services_before_all_else() {
+    let program = serving(
+        r#"
+        record.service = ["team"]
+        [[record.service_map]]
+        field = "container_name"
+        from = "billing-*"
+        service = "billing"
+        [[record.service_map]]
+        from = "legacy-api"
+        service = "orders"
+        cluster = "eu"
+        "#,
+    );
+    let control = program.control_addr();
+    watch_by(control, "named", &["n", "service", "cluster", "container"]);
+    for (n, record) in [
+        ("prefix", json!({"log": "x", "container_name": "billing-7", "team": "t", "ecs_cluster": "c"})),
+        ("family", json!({"log": "x", "ecs_task_definition": "legacy-api:3", "ecs_cluster": "c"})),
+        ("neither", json!({"log": "x", "container_name": "abilling-7", "ecs_task_definition": "legacy-api-2:3"})),
+        ("path", json!({"log": "x", "team": "t"})),
+        ("line", json!({"log": "{\"container_name\":\"billing-7\",\"service\":\"legacy-api\"}"})),
+    ] {
+        assert_eq!(post_ingest(program.ingest_addr(), numbered(&record.to_string(), n)).status, 204);
+    }
+    let seen = by_number(control, "named");
+    for (n, service, cluster, container) in [
+        ("prefix", "billing", "c", "billing-7"),
+        ("family", "orders", "eu", ""),
+        ("neither", "legacy-api-2", "", "abilling-7"),
+        ("path", "t", "", ""),
+        ("line", "unknown", "", ""),
+    ] {
+        let of = |name: &str| seen[n][name].clone();
+        assert_eq!(
+            (of("service"), of("cluster"), of("container")),
+            (json!(service), json!(cluster), json!(container)),
+            "{n}"
+        );
+    }
+    let lines = Scrape::of(control);
+    assert_eq!(lines.get("service_lines_total{cluster=\"c\",service=\"billing\"}"), 1);
+}
+
 // === the labelled collection ===
 
 const SHAPES: [&str; 11] = [
