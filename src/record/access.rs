@@ -11,6 +11,7 @@
 mod apps;
 mod parts;
 mod proxies;
+pub mod w3c;
 
 use memchr::{memchr2, memrchr};
 
@@ -28,6 +29,8 @@ pub enum Server {
     Envoy,
     Alb,
     Haproxy,
+    /// IIS's, of W3C's extended form.
+    Iis,
 }
 
 /// The parts of an access line. A part the line does not have is empty; `-` is kept, for it is what
@@ -36,7 +39,7 @@ pub enum Server {
 pub struct Access<'a> {
     pub remote: &'a [u8],
     pub user: &'a [u8],
-    /// `01/Oct/2025:08:12:04 +0000`
+    /// `01/Oct/2025:08:12:04 +0000`; of other servers in their own form.
     pub time: &'a [u8],
     /// Empty, like `path` and `protocol`, if the request is none: `""`, `"-"` or a TLS hello on a
     /// plain port.
@@ -94,6 +97,7 @@ pub fn parse(line: &[u8]) -> Option<Access<'_>> {
         [b'h', b't', b't', b'p', b' ' | b's', ..] | [b'h', b'2', b' ', ..] | [b'w', b's', b' ' | b's', ..] => {
             proxies::alb(line).or_else(|| common(line))
         }
+        [b'0'..=b'9', _, _, _, b'-', _, _, b'-', _, _, b' ', ..] => w3c::iis(line).or_else(|| common(line)),
         [b'0'..=b'9', ..] => common(line).or_else(|| proxies::haproxy(line)),
         _ => common(line),
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::access::Access;
+use super::access::{self, Access};
 use super::json::{Field, Span, Value, Walker};
 use super::text::Text;
 use super::trace::exception::Exception;
@@ -120,10 +120,12 @@ impl<'a> Record<'a> {
     }
 
     /// A piece of something whose beginning is elsewhere, most likely in an earlier request: later parts of a
-    /// long line, frames without their exception. It is counted like any record, and says nothing new.
+    /// long line, frames without their exception. Or what a log says of itself, at its head. It is counted like any
+    /// record, and says nothing new.
     pub fn is_continuation(&self) -> bool {
         self.envelope.partial_ordinal().is_some_and(|n| n > 1)
-            || matches!(&self.body, Body::Text(text) if trace::opening(text).is_some_and(|opening| opening.headless))
+            || matches!(&self.body, Body::Text(text) if access::w3c::is_directive(text)
+                || trace::opening(text).is_some_and(|opening| opening.headless))
     }
 
     /// A text of several lines that is a trace with its head.

@@ -188,6 +188,23 @@ fn the_operators_mapping_of_names_comes_before_all_else() {
 }
 
 #[test]
+fn iis_is_read_like_other_servers_and_the_heads_of_its_files_are_plain() {
+    let line = "2025-10-01 08:12:03 10.0.0.5 GET /a q 443 - 10.0.0.9 ELB-HealthChecker/2.0 - 503 0 64 123";
+    let record = json!({"log": line});
+    for (name, expected) in
+        [("status", "503"), ("level", "error"), ("duration_ms", "123"), ("time", "1759306323"), ("path", "/a")]
+    {
+        assert_eq!(field(&record, name).as_deref(), Some(expected), "{name}");
+    }
+    assert!(with(&record, None, None, |r| r.is_health_check()));
+    for head in ["#Software: ERROR", "#Fields: date time error", "#Remark: [error] x"] {
+        let record = json!({"log": head});
+        assert_eq!(field(&record, "level").as_deref(), Some("info"), "{head}");
+        assert!(with(&record, None, None, |r| r.is_continuation()), "{head}");
+    }
+}
+
+#[test]
 fn no_sign_of_life_is_told_by_agent_by_firelens_own_question_and_by_the_operator() {
     let own = Naming { own: vec!["emberwatch".into()], ..Naming::default() };
     let arn = "arn:aws:ecs:eu-west-1:1:task/prod/1";

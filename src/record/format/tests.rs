@@ -72,6 +72,8 @@ fn every_form_of_text_has_its_name() {
     for (text, expected) in [
         (r#"10.0.0.1 - - [01/Oct/2025:08:12:04 +0000] "GET / HTTP/1.1" 200 5"#, "access.nginx"),
         ("GET /x 200 31ms", "access.morgan"),
+        ("2025-10-01 08:12:03 10.0.0.5 GET /a - 80 - 10.0.0.9 curl - 200 0 0 1", "access.iis"),
+        ("#Fields: date time", "text"),
         ("\x1b[0mGET /x \x1b[32m200\x1b[0m 1.234 ms - 12\x1b[0m", "access.morgan"),
         (r#"INFO:     10.0.0.1:5 - "GET / HTTP/1.1" 200 OK"#, "access.uvicorn"),
         ("level=info msg=x", "logfmt"),

@@ -7,6 +7,7 @@
 use memchr::{memchr, memmem};
 
 use super::Level;
+use crate::record::access::w3c::is_directive;
 
 /// How much of a text is looked at. Loggers put the level well before it; a level word after it is
 /// part of the message.
@@ -363,6 +364,7 @@ fn exception_below(text: &[u8]) -> Option<Level> {
 fn fixed_opening(text: &[u8]) -> Option<Level> {
     match text.first()? {
         b'<' => syslog(text),
+        b'#' if is_directive(text) => Some(Level::Info),
         b'I' | b'W' | b'E' | b'F' if klog(text) => Level::from_name(&text[..1]),
         b'T' if text.starts_with(b"Traceback (most recent call last)") => Some(Level::Error),
         b'E' if text.starts_with(b"Exception in thread ") => Some(Level::Error),
