@@ -21,6 +21,7 @@ pub mod level;
 pub mod logfmt;
 mod mapped;
 pub mod naming;
+mod otlp;
 mod request;
 pub mod stamp;
 pub mod stripped;
@@ -133,6 +134,8 @@ struct Known<'a> {
     /// One of the fields tells of a request, another one of its status under another name.
     request: bool,
     answer: bool,
+    /// A whole request of OTLP's is in it.
+    otlp: bool,
     /// The object that tells of the request.
     asked: Option<&'a [u8]>,
 }
@@ -296,7 +299,16 @@ impl<'a> Record<'a> {
         for field in inner.iter().chain(&own) {
             known.take(field);
         }
-        Record { line, place, cut, index, delivery, envelope, own, inner, body, plain, known, exception }
+        if known.otlp
+            && matches!(body, Body::Fields)
+            && let Some(from) = otlp::unfold(line, index, &mut inner, &own)
+        {
+            known = Known::default();
+            for field in inner.iter().skip(from) {
+                known.take(field);
+            }
+        }
+        Record { line, place, cut, of_docker, index, delivery, envelope, own, inner, body, plain, known, exception }
     }
 
     /// The record itself, as it came.
@@ -357,6 +369,7 @@ impl<'a> Record<'a> {
             .or_else(|| self.envelope.family())
             .or_else(|| self.envelope.kubernetes_service(tag))
             .or_else(|| self.envelope.container(tag))
+            .or_else(|| self.resource_service())
             .unwrap_or_else(|| Text::plain(tag.unwrap_or(b"unknown")))
     }
 
@@ -377,6 +390,7 @@ impl<'a> Record<'a> {
     /// The level, if something says it.
     pub fn stated_level(&self) -> Option<Level> {
         let named = match self.known.level {
+            Some((OTLP_SCALE, value)) => otlp::severity(&value),
             Some((_, Value::Text(text))) => {
                 let name = text.decoded();
                 Level::from_name(&name).or_else(|| Level::from_number(number_of(&name)?))
@@ -461,7 +475,8 @@ impl<'a> Known<'a> {
             b"level" => (&mut self.level, 0),
             b"severity" | b"lvl" | b"levelname" | b"@l" | b"log.level" | b"loglevel" | b"LogLevel" | b"Level"
             | b"level_name" | b"severityText" | b"SeverityText" | b"severity_text" => (&mut self.level, 1),
-            b"level_value" | b"severity_number" | b"severityNumber" | b"PRIORITY" => (&mut self.level, 2),
+            b"level_value" | b"PRIORITY" => (&mut self.level, 2),
+            b"severity_number" | b"severityNumber" | b"SeverityNumber" => (&mut self.level, OTLP_SCALE),
             // MongoDB's, one letter.
             b"s" if matches!(field.value, Value::Text(text) if text.raw().len() <= 2) => (&mut self.level, 3),
             b"message" => (&mut self.message, 0),
@@ -470,7 +485,11 @@ impl<'a> Known<'a> {
             b"log" | b"body" | b"error" => (&mut self.message, 3),
             b"@timestamp" => (&mut self.time, 0),
             b"timestamp" | b"@t" | b"datetime" => (&mut self.time, 1),
-            b"time" | b"ts" => (&mut self.time, 2),
+            b"time" | b"ts" | b"timeUnixNano" | b"EdgeStartTimestamp" | b"__REALTIME_TIMESTAMP" => (&mut self.time, 2),
+            otlp::REQUEST => {
+                self.otlp = matches!(field.value, Value::Array(_));
+                return;
+            }
             // What a line about a request has, and what one that knows its answer has.
             b"method"
             | b"http.method"
@@ -504,12 +523,20 @@ impl<'a> Known<'a> {
             }
             _ => return,
         };
-        let speaks = !matches!(field.value, Value::Null | Value::Bool(_));
+        // What few loggers call so is an object with others: `body` OTLP's, `error` and `log` Elastic's.
+        let speaks = match field.value {
+            Value::Null | Value::Bool(_) => false,
+            Value::Object(_) | Value::Array(_) => rank < 3,
+            _ => true,
+        };
         if speaks && slot.is_none_or(|(held, _)| rank < held) {
             *slot = Some((rank, field.value));
         }
     }
 }
+
+/// Rank of a level that is a number of OpenTelemetry's, which no other logger counts like.
+const OTLP_SCALE: u8 = 4;
 
 /// Where a message stands when none stands at the top.
 const NESTED_MESSAGES: [&str; 5] =

@@ -8,7 +8,7 @@ use super::access::{self, Access};
 use super::json::{Field, Span, Value, Walker};
 use super::text::Text;
 use super::trace::exception::Exception;
-use super::{Body, Record, logfmt, request, trace};
+use super::{Body, Record, logfmt, otlp, request, trace};
 
 /// Where JSON loggers put a stack trace.
 const STACKS: [&str; 14] = [
@@ -145,6 +145,16 @@ impl<'a> Record<'a> {
             _ => return None,
         };
         (digits.len() == 3 && digits.iter().all(u8::is_ascii_digit)).then_some(code)
+    }
+
+    /// What the sender of a whole OTLP request calls itself, where the request is the record and not in its `log`.
+    pub(super) fn resource_service(&self) -> Option<Text<'a>> {
+        let said = self.inner.last().filter(|f| f.key.raw() == otlp::SERVICE)?.value;
+        let is_record = self.own.iter().any(|f| f.key.raw() == otlp::REQUEST);
+        match said {
+            Value::Text(text) if is_record && !text.raw().is_empty() => Some(text),
+            _ => None,
+        }
     }
 
     fn lookup(&self, fields: &[Field<'a>], path: &str) -> Option<Value<'a>> {

@@ -172,7 +172,7 @@ impl<'a> Walker<'a> {
         Ok((Text::plain(digits), at + digits.len()))
     }
 
-    fn value(&self, at: usize) -> Result<(Value<'a>, usize), Malformed> {
+    pub(super) fn value(&self, at: usize) -> Result<(Value<'a>, usize), Malformed> {
         if let Some(opened) = self.quote(at) {
             let (text, after) = self.string(opened)?;
             return Ok((Value::Text(text), after));

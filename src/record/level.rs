@@ -85,6 +85,19 @@ impl Level {
         }
     }
 
+    /// The level of that `SeverityNumber` of OpenTelemetry: four steps each, 1 to 24.
+    pub fn from_otlp(n: f64) -> Option<Level> {
+        match n {
+            1.0..5.0 => Some(Level::Trace),
+            5.0..9.0 => Some(Level::Debug),
+            9.0..13.0 => Some(Level::Info),
+            13.0..17.0 => Some(Level::Warn),
+            17.0..21.0 => Some(Level::Error),
+            21.0..25.0 => Some(Level::Fatal),
+            _ => None,
+        }
+    }
+
     /// The level of an answer with that status.
     pub fn of_status(status: u16) -> Level {
         match status {

@@ -187,6 +187,72 @@ fn the_operators_mapping_of_names_comes_before_all_else() {
     }
 }
 
+/// Two resources, three log records; the second is the worst.
+fn otlp() -> Json {
+    json!({"resourceLogs": [
+        {"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}, "scopeLogs": [
+            {"scope": {"name": "a"}, "logRecords": [
+                {"severityNumber": 9, "severityText": "INFO", "body": {"stringValue": "first"}},
+                {"timeUnixNano": "1700000001000000000", "severityNumber": 17, "body": {"stringValue": "second"},
+                    "attributes": [{"key": "http.route", "value": {"stringValue": "/a"}}, {"key": "n", "value": {"intValue": "7"}},
+                        {"key": "service.name", "value": {"stringValue": "evil"}}, {"key": "level", "value": {"stringValue": "info"}}]}]}]},
+        {"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "other"}}]}, "scopeLogs": [
+            {"logRecords": [{"severityText": "ERROR", "body": {"stringValue": "third"}}]}]}]})
+}
+
+#[test]
+fn of_a_whole_otlp_request_the_worst_log_record_speaks() {
+    let request = otlp();
+    for record in [request.clone(), json!({"log": request.to_string()}), json!({"log": request})] {
+        for (name, expected) in [
+            ("level", "error"),
+            ("message", "second"),
+            ("time", "1700000001"),
+            ("severityNumber", "17"),
+            ("http.route", "/a"),
+            ("n", "7"),
+        ] {
+            assert_eq!(field(&record, name).as_deref(), Some(expected), "{name} of {record}");
+        }
+    }
+    // The resource names a service only where the request is the record, and nothing else names one.
+    assert_eq!(service(&request, Some("tag"), None), "shop");
+    assert_eq!(service(&json!({"log": request.to_string()}), Some("tag"), None), "tag");
+    let mut contained = request.clone();
+    contained["container_name"] = json!("c");
+    assert_eq!(service(&contained, None, None), "c");
+    for path in ["body.resource.service.name", "body.service.name"] {
+        let by_path = Naming { service: vec![path.into()], ..Naming::default() };
+        assert_eq!(service(&json!({"log": request.to_string()}), None, Some(&by_path)), "shop", "{path}");
+    }
+    let mut nameless = request;
+    nameless["resourceLogs"][0]["resource"] = json!({});
+    let attributes = &mut nameless["resourceLogs"][0]["scopeLogs"][0]["logRecords"][1]["attributes"];
+    attributes[0]["key"] = json!("resource.service.name");
+    assert_eq!(service(&nameless, Some("tag"), None), "tag", "no log record names its resource");
+
+    for (record, level, message) in [
+        (json!({"resourceLogs": []}), "info", None),
+        (json!({"resourceLogs": [7, {"scopeLogs": [{"logRecords": "x"}]}]}), "info", None),
+        (
+            json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "x"}}]}]}]}),
+            "info",
+            Some("x"),
+        ),
+        (json!({"resourceLogs": "x", "level": "warn", "msg": "y"}), "warn", Some("y")),
+        // One log record alone.
+        (json!({"severityNumber": 13, "body": {"stringValue": "z"}}), "warn", Some("z")),
+        (json!({"severityNumber": "SEVERITY_NUMBER_FATAL2", "body": "z"}), "fatal", Some("z")),
+        (json!({"severityText": "Debug", "severityNumber": 17, "body": "z"}), "debug", Some("z")),
+        (json!({"error": {"message": "w"}}), "info", Some("w")),
+    ] {
+        for record in [record.clone(), json!({"log": record.to_string()})] {
+            assert_eq!(field(&record, "level").as_deref(), Some(level), "{record}");
+            assert_eq!(field(&record, "message").as_deref(), message, "{record}");
+        }
+    }
+}
+
 #[test]
 fn iis_is_read_like_other_servers_and_the_heads_of_its_files_are_plain() {
     let line = "2025-10-01 08:12:03 10.0.0.5 GET /a q 443 - 10.0.0.9 ELB-HealthChecker/2.0 - 503 0 64 123";

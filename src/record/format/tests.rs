@@ -64,6 +64,10 @@ fn every_form_has_its_name_in_log_and_merged() {
     }
     assert_eq!(format_of(&serde_json::json!({"log": "{\"a\":1}"})), Format::Json);
     assert_eq!(format_of(&serde_json::json!({"a": 1})), Format::Merged);
+    let request =
+        serde_json::json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "x"}}]}]}]});
+    assert_eq!(format_of(&request), Format::Otel);
+    assert_eq!(format_of(&serde_json::json!({"log": request.to_string()})), Format::Otel);
     assert_eq!(format_of(&serde_json::json!({"date": 1})), Format::Empty);
 }
 
