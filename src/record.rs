@@ -11,6 +11,7 @@
 pub mod access;
 mod body;
 pub mod colours;
+mod docker;
 pub mod envelope;
 mod fields;
 pub mod format;
@@ -98,6 +99,8 @@ pub struct Record<'a> {
     /// Where in the line it stands: a line may hold several.
     place: (usize, usize),
     cut: bool,
+    /// Its text was in a line of docker's own file.
+    of_docker: bool,
     index: &'a Index,
     delivery: Delivery<'a>,
     pub envelope: Envelope<'a>,
@@ -149,6 +152,9 @@ pub struct Reader {
     own: Vec<Field<'static>>,
     inner: Vec<Field<'static>>,
     exception: OnceCell<Option<Exception>>,
+    /// Reads what was written anew, once: see [`docker`].
+    again: Option<Box<Reader>>,
+    is_second: bool,
 }
 
 // === impl Reader ===
@@ -193,7 +199,16 @@ impl Reader {
                     let exception = &self.exception;
                     let scene = Scene { line, place: (at, after), index: &self.index, delivery, cut, exception };
                     let record = Record::new(scene, envelope, own, inner, (&mut self.text, &mut self.plain));
-                    each(Piece::Record(&record));
+                    let anew = if record.of_docker && !self.is_second { docker::unwrapped(&record) } else { None };
+                    match anew {
+                        None => each(Piece::Record(&record)),
+                        Some(line) => {
+                            let second = self.again.get_or_insert_default();
+                            second.is_second = true;
+                            let each: &mut dyn FnMut(Piece<'_, '_>) = &mut each;
+                            second.read(&line, false, delivery, each);
+                        }
+                    }
                     self.own = recycled(record.own);
                     self.inner = recycled(record.inner);
                     at = walker.blanks(after);
@@ -251,6 +266,7 @@ impl<'a> Record<'a> {
     ) -> Self {
         let Scene { line, place, index, delivery, cut, exception } = scene;
         let mut known = Known::default();
+        let mut of_docker = false;
         let mut inner_object = |at: usize, end: usize, depth: Depth| {
             let walker = Walker::within(line, index, end, depth).cut(cut && end == line.len());
             let read = walker.object(at, |field| inner.push(field));
@@ -279,6 +295,7 @@ impl<'a> Record<'a> {
                 // A line of docker's own file, which no parser took apart.
                 match docker_line(&inner) {
                     Some((log, stream)) => {
+                        of_docker = true;
                         envelope.take_stream(stream);
                         inner.clear();
                         text_body(log, buffers)

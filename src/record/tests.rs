@@ -254,6 +254,37 @@ fn of_a_whole_otlp_request_the_worst_log_record_speaks() {
 }
 
 #[test]
+fn json_in_a_line_of_dockers_file_within_log_is_fields() {
+    let said =
+        json!({"level": "error", "msg": "a \"quoted\" \\ \u{1} é", "req": {"id": "7"}, "service": "evil"}).to_string();
+    let file = json!({"log": format!("{said}\n"), "stream": "stderr", "time": "2025-10-01T08:30:01Z",
+        "container_name": "evil", "ecs_task_definition": "evil:1"});
+    let record = json!({"date": 1759306324.5, "container_name": "a", "log": file.to_string(), "n": 1});
+    for (name, expected) in [
+        ("level", "error"),
+        ("message", "a \"quoted\" \\ \u{1} é"),
+        ("req.id", "7"),
+        ("source", "stderr"),
+        ("service", "a"),
+        ("container", "a"),
+        ("n", "1"),
+        ("time", "1759306324"),
+    ] {
+        assert_eq!(field(&record, name).as_deref(), Some(expected), "{name}");
+    }
+    assert_eq!(field(&record, "ecs_task_definition"), None);
+    // The record's own word about the stream stands; a text that only begins like JSON stays one.
+    let own = json!({"log": file.to_string(), "stream": "stdout"});
+    assert_eq!(field(&own, "source").as_deref(), Some("stdout"));
+    let broken = json!({"log": json!({"log": "{broken \"x\"", "stream": "stdout", "time": "t"}).to_string()});
+    assert_eq!(field(&broken, "message").as_deref(), Some("{broken \"x\""));
+    // Deeper than that it is the application's own affair.
+    let deeper = json!({"log": json!({"log": file.to_string(), "stream": "stdout", "time": "t"}).to_string()});
+    assert_eq!(field(&deeper, "level").as_deref(), Some("info"));
+    assert_eq!(field(&deeper, "message").as_deref(), Some(said.as_str()));
+}
+
+#[test]
 fn iis_is_read_like_other_servers_and_the_heads_of_its_files_are_plain() {
     let line = "2025-10-01 08:12:03 10.0.0.5 GET /a q 443 - 10.0.0.9 ELB-HealthChecker/2.0 - 503 0 64 123";
     let record = json!({"log": line});

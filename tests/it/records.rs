@@ -307,6 +307,39 @@ fn a_configured_mapping_renames_services_before_all_else() {
     assert_eq!(lines.get("service_lines_total{cluster=\"c\",service=\"billing\"}"), 1);
 }
 
+#[test]
+fn iis_lines_otlp_requests_and_dockers_json_within_log_are_fields() {
+    let program = serving("");
+    let control = program.control_addr();
+    watch_by(control, "read", &["n", "service", "level", "message", "status", "source"]);
+    let request = json!({"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+        "scopeLogs": [{"logRecords": [{"severityNumber": 9, "body": {"stringValue": "fine"}},
+            {"severityNumber": 17, "body": {"stringValue": "broken"}}]}]}]});
+    let file = json!({"log": "{\"level\":\"warn\",\"msg\":\"slow\",\"service\":\"evil\"}\n", "stream": "stderr", "time": "2025-10-01T08:12:03Z"});
+    let iis = "2025-10-01 08:12:03 10.0.0.5 GET /a - 80 - 10.0.0.9 curl - 503 0 64 12";
+    for (n, record) in [
+        ("otlp", request.clone()),
+        ("otlp in log", json!({"log": request.to_string(), "container_name": "c"})),
+        ("docker", json!({"log": file.to_string(), "container_name": "c"})),
+        ("iis", json!({"log": iis, "container_name": "c"})),
+        ("head", json!({"log": "#Fields: date time error", "container_name": "c"})),
+    ] {
+        assert_eq!(post_ingest(program.ingest_addr(), numbered(&record.to_string(), n)).status, 204);
+    }
+    let seen = by_number(control, "read");
+    for (n, expected) in [
+        ("otlp", ["shop", "error", "broken", "", ""]),
+        ("otlp in log", ["c", "error", "broken", "", ""]),
+        ("docker", ["c", "warn", "slow", "", "stderr"]),
+        ("iis", ["c", "error", iis, "503", ""]),
+        ("head", ["c", "info", "#Fields: date time error", "", ""]),
+    ] {
+        let of =
+            ["service", "level", "message", "status", "source"].map(|name| seen[n][name].as_str().unwrap_or_default());
+        assert_eq!(of, expected, "{n}");
+    }
+}
+
 // === the labelled collection ===
 
 const SHAPES: [&str; 11] = [
