@@ -326,6 +326,10 @@ impl Ingest {
         if rest.is_none() && !split.finish(|line| batch.line(line)) {
             rest = Some(Rest::new(encoding, decoded, "the body ends within a record"));
         }
+        // Of a short body all lines may come only now.
+        if batch.lines_read() > self.settings.max_lines {
+            return Err(Answer::TooManyLines { limit: self.settings.max_lines });
+        }
         if let Some(rest) = rest {
             batch.undecodable(rest);
         }

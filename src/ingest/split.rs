@@ -27,7 +27,7 @@ enum Form {
     Msgpack(Msgpack),
 }
 
-/// Longest head that is looked at before lines are taken for granted.
+/// Bytes of the head that are asked for the form; where they do not tell it, lines are taken for granted.
 const HEAD_MAX: usize = 256 * 1024;
 
 impl Split {
@@ -50,7 +50,7 @@ impl Split {
             Form::Msgpack(msgpack) => msgpack.feed(frame, on_line),
             Form::Unknown { head, .. } => {
                 // Most often the first frame decides, and then it is not copied.
-                if head.is_empty() && self.decide(frame) {
+                if head.is_empty() && self.decide(frame, false) {
                     return self.feed(frame, on_line);
                 }
                 let Form::Unknown { head, again } = &mut self.form else { return true };
@@ -60,7 +60,7 @@ impl Split {
                 }
                 *again = 2 * head.len();
                 let head = std::mem::take(head);
-                if self.decide(&head) {
+                if self.decide(&head, false) {
                     return self.feed(&head, on_line);
                 }
                 if let Form::Unknown { head: held, .. } = &mut self.form {
@@ -75,7 +75,7 @@ impl Split {
     pub fn finish(&mut self, mut on_line: impl FnMut(Line<'_>)) -> bool {
         if let Form::Unknown { head, .. } = &mut self.form {
             let head = std::mem::take(head);
-            if !self.decide(&head) {
+            if !self.decide(&head, true) {
                 self.form = Form::Lines(Lines::new(self.cap));
             }
             self.feed(&head, &mut on_line);
@@ -89,16 +89,22 @@ impl Split {
         true
     }
 
-    /// Whether `head` tells the form.
-    fn decide(&mut self, head: &[u8]) -> bool {
-        let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    /// Whether `head` tells the form; `ended`: more does not come. Only its first [`HEAD_MAX`] bytes are asked,
+    /// and a line only when it is whole: so the form is the same however the network cuts the body.
+    fn decide(&mut self, head: &[u8], ended: bool) -> bool {
+        let settled = ended || head.len() >= HEAD_MAX;
+        let head = head.get(..HEAD_MAX).unwrap_or(head);
+        if !settled && BYTE_ORDER_MARK.starts_with(head) {
+            return false;
+        }
+        let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
         let form = match text.trim_ascii_start().first() {
-            None if head.len() <= HEAD_MAX => return false,
+            None if !settled => return false,
             // Fixed and wide maps and arrays of msgpack; as text these bytes would be the middle of a character.
             Some(0x80..=0x9f | 0xdc..=0xdf) if text.len() == head.len() => Form::Msgpack(Msgpack::new(self.cap)),
             Some(b'[') => Form::Values(Box::new(Values::new(self.cap))),
             Some(b'{') => match after_first_object(text) {
-                After::Unknown if head.len() <= HEAD_MAX => return false,
+                After::Object | After::Unknown if !settled => return false,
                 After::Object => Form::Values(Box::new(Values::new(self.cap))),
                 After::Newline | After::Unknown => Form::Lines(Lines::new(self.cap)),
             },
@@ -109,10 +115,12 @@ impl Split {
     }
 }
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 enum After {
-    /// A newline comes first, or right behind it.
+    /// A newline comes, there or later: two objects on one line among others that have one each are lines.
     Newline,
-    /// Something else follows on the same line.
+    /// Something else follows, and no newline anywhere.
     Object,
     Unknown,
 }
@@ -120,18 +128,14 @@ enum After {
 /// What follows the first object of a text.
 fn after_first_object(text: &[u8]) -> After {
     // No newline stands within an object that Fluent Bit wrote: one here ends a line, whatever is before it.
-    let newline = memchr::memchr(b'\n', text);
-    let line = text.get(..newline.unwrap_or(text.len())).unwrap_or_default();
+    if memchr::memchr(b'\n', text).is_some() {
+        return After::Newline;
+    }
     let mut index = Index::default();
-    index.build_on(line, &mut Carry::default());
-    let walker = Walker::of_line(line, &index);
+    index.build_on(text, &mut Carry::default());
+    let walker = Walker::of_line(text, &index);
     match walker.past(walker.blanks(0)) {
-        Ok(end) if line.get(end..).is_some_and(|rest| !rest.trim_ascii().is_empty()) => match newline {
-            // Two objects on one line among others that have one each: lines.
-            Some(_) => After::Newline,
-            None => After::Object,
-        },
-        _ if newline.is_some() => After::Newline,
+        Ok(end) if text.get(end..).is_some_and(|rest| !rest.trim_ascii().is_empty()) => After::Object,
         _ => After::Unknown,
     }
 }
@@ -166,6 +170,26 @@ mod tests {
             (b"\x92\x01\x81\xa3log\xa1x", vec!["{\"date\":1,\"log\":\"x\"}"]),
         ] {
             assert_eq!(split(&[body]), want, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn where_the_first_frame_ends_decides_nothing() {
+        for body in [
+            &b"{\"a\":1}{\"b\":2}\n{\"cut\n{\"c\":3}\n"[..],
+            b"\xef\xbb\xbf[{\"a\":1},{\"b\":2}]",
+            b"\xef\xbb\xbf\n{\"a\":1}\nx\n",
+            b"\xef\xbbx\n",
+            b" \n {\"a\":1} {\"b\n",
+            b"{\"a\":1}x",
+        ] {
+            let whole = split(&[body]);
+            for cut in 1..body.len() {
+                let (first, second) = body.split_at(cut);
+                assert_eq!(split(&[first, second]), whole, "{:?}", String::from_utf8_lossy(first));
+            }
+            let bytes: Vec<&[u8]> = body.chunks(1).collect();
+            assert_eq!(split(&bytes), whole);
         }
     }
 

@@ -410,3 +410,6 @@ fn add(counts: &mut Vec<(Bucket, u64)>, bucket: Bucket, room: bool) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

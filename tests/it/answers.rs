@@ -461,6 +461,19 @@ fn a_bomb_of_lines_or_of_nesting_stays_within_its_bounds_too() {
 }
 
 #[test]
+fn a_body_of_too_many_lines_is_413_in_every_form() {
+    let program = start("[ingest]\nmax_lines = 1000\n");
+    let ingest = program.ingest_addr();
+    for (many, body) in [(1000, "{}\n".repeat(1000)), (1000, "{}".repeat(1000))] {
+        assert_eq!(outcomes(&counts(ingest, body)), of(&[("unmatched", many)]));
+    }
+    for body in ["{}\n".repeat(1001), "{}".repeat(1001), format!("[{}{{}}]", "{},".repeat(1000)), "\n".repeat(1001)] {
+        let answer = write_all_then_read(ingest, &asking(body));
+        assert_eq!(answer.status, 413, "{}", answer.text());
+    }
+}
+
+#[test]
 fn what_decoded_before_a_fault_counts_and_the_rest_is_one_rejected_line() {
     let program = start("");
     let ingest = program.ingest_addr();
