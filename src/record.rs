@@ -25,6 +25,7 @@ pub mod naming;
 mod otlp;
 mod request;
 pub mod stamp;
+pub(crate) mod steps;
 pub mod stripped;
 pub mod text;
 pub mod time;
@@ -576,5 +577,7 @@ fn time_of(value: &Value<'_>) -> Option<i64> {
     }
 }
 
+#[cfg(test)]
+mod linear;
 #[cfg(test)]
 mod tests;

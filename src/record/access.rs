@@ -15,6 +15,8 @@ pub mod w3c;
 
 use memchr::{memchr2, memrchr};
 
+use super::steps;
+
 /// Whose form a line has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Server {
@@ -157,6 +159,7 @@ fn common(line: &[u8]) -> Option<Access<'_>> {
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     // A plain loop: the words are too short for a vector search to pay.
     let end = text.iter().take(LONGEST_WORD).position(|b| *b == b' ')?;
+    steps::add(end);
     (end > 0).then(|| (&text[..end], &text[end + 1..]))
 }
 
@@ -209,6 +212,7 @@ fn quoted(text: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let mut from = 0;
     while let Some(at) = inside.get(from..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         let at = from + at;
+        steps::add(at - from + 1);
         if inside[at] == b'"' {
             return (Some(&inside[..at]), &inside[at + 1..]);
         }
@@ -233,6 +237,7 @@ fn next_quoted(text: &[u8]) -> (&[u8], &[u8]) {
 /// stay in it.
 fn split_request(request: &[u8]) -> (&[u8], &[u8], &[u8]) {
     const NONE: (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+    steps::add(request.len());
     let method = request.iter().take_while(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')).count();
     let Some((b' ', target)) = request[method..].split_first() else {
         return NONE;

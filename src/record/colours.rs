@@ -1,11 +1,14 @@
 //! Escape sequences of terminals, taken out of a text.
 
+use super::steps;
+
 /// Puts `text` without its escape sequences into `out`.
 #[cold]
 pub fn strip(text: &[u8], out: &mut Vec<u8>) {
     out.clear();
     let mut rest = text;
     while let Some(at) = memchr::memchr(0x1b, rest) {
+        steps::add(at + 1);
         out.extend_from_slice(rest.get(..at).unwrap_or_default());
         rest = after(rest.get(at..).unwrap_or_default());
     }
@@ -16,6 +19,7 @@ pub fn strip(text: &[u8], out: &mut Vec<u8>) {
 fn after(text: &[u8]) -> &[u8] {
     let Some(parameters) = text.strip_prefix(b"\x1b[") else { return text.get(1..).unwrap_or_default() };
     let length = parameters.iter().take_while(|b| matches!(b, 0x20..=0x3f)).count();
+    steps::add(length);
     parameters.get(length + 1..).unwrap_or_default()
 }
 

@@ -5,7 +5,7 @@
 //! the stream are taken from it: what else an application puts there stays out of the envelope.
 
 use super::json::Value;
-use super::{Body, Record};
+use super::{Body, Record, steps};
 
 /// The record's line with that text as its `log`; `None` where it is no such line.
 #[cold]
@@ -34,6 +34,7 @@ pub(super) fn unwrapped(record: &Record<'_>) -> Option<Vec<u8>> {
 
 /// As it stands between the quotes of a JSON string.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
+    steps::add(text.len());
     for byte in text {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),

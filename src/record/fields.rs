@@ -8,7 +8,7 @@ use super::access::{self, Access};
 use super::json::{Field, Span, Value, Walker};
 use super::text::Text;
 use super::trace::exception::Exception;
-use super::{Body, Record, logfmt, otlp, request, trace};
+use super::{Body, Record, logfmt, otlp, request, steps, trace};
 
 /// Where JSON loggers put a stack trace.
 const STACKS: [&str; 14] = [
@@ -158,6 +158,7 @@ impl<'a> Record<'a> {
     }
 
     fn lookup(&self, fields: &[Field<'a>], path: &str) -> Option<Value<'a>> {
+        steps::add(fields.len());
         // Of equal keys the last one counts, as every JSON reader that our users know has it.
         if let Some(field) = fields.iter().rev().find(|f| f.key.is(path)) {
             return Some(field.value);

@@ -7,6 +7,7 @@
 //! it is read only when a rule asks for it.
 
 use super::index::{Depth, Index, parity};
+use super::steps;
 use super::text::Text;
 
 /// Objects and arrays deeper than this are refused, as serde_json refuses them; one bit each.
@@ -126,6 +127,7 @@ impl<'a> Walker<'a> {
                 return Err(Malformed::Syntax);
             }
             let (value, after) = self.value(self.blanks(at + 1))?;
+            steps::add(1);
             field(Field { key, value });
             at = self.blanks(after);
             match self.byte(at)? {
@@ -203,6 +205,7 @@ impl<'a> Walker<'a> {
     fn run(&self, at: usize, keep: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.line.get(at..self.end).unwrap_or_default();
         let len = rest.iter().position(|b| !keep(*b)).unwrap_or(rest.len());
+        steps::add(len);
         rest.get(..len).unwrap_or_default()
     }
 
@@ -246,6 +249,7 @@ impl<'a> Walker<'a> {
         let mut word = from / 64;
         let mut bits = mask.get(word)? & (u64::MAX << (from % 64));
         while bits == 0 {
+            steps::add(1);
             word += 1;
             bits = *mask.get(word)?;
         }
@@ -266,6 +270,7 @@ impl<'a> Walker<'a> {
             let inside = parity(quote) ^ in_string;
             in_string = ((inside as i64) >> 63) as u64;
             let mut bits = brackets.get(word).copied().unwrap_or_default() & from & !inside;
+            steps::add(1 + bits.count_ones() as usize);
             from = u64::MAX;
             while bits != 0 {
                 let place = word * 64 + bits.trailing_zeros() as usize;

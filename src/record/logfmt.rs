@@ -3,6 +3,7 @@
 //! A line is taken for one when it opens with two pairs; prose that mentions `x=1` is not. Values may be quoted, with
 //! JSON's escapes.
 
+use super::steps;
 use super::text::Text;
 
 /// The value of `key`, if `line` is such a line and has it. Of equal keys the first one counts: loggers write their
@@ -50,19 +51,24 @@ fn next<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], Text<'a>)> {
         if text.is_empty() {
             return None;
         }
+        steps::add(rest.len() - text.len() + 1);
         let key = key_length(text);
+        steps::add(key);
         if key == 0 || text.get(key) != Some(&b'=') {
             let end = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
+            steps::add(end);
             *rest = text.get(end..).unwrap_or_default();
             continue;
         }
         let (name, value) = (text.get(..key)?, text.get(key + 1..)?);
         if let [b'"', inside @ ..] = value {
             let end = closing(inside);
+            steps::add(end);
             *rest = inside.get(end + 1..).unwrap_or_default();
             return Some((name, Text::escaped(inside.get(..end)?, 0, 1)));
         }
         let end = value.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(value.len());
+        steps::add(end);
         *rest = value.get(end..).unwrap_or_default();
         return Some((name, Text::plain(value.get(..end)?)));
     }

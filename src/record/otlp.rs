@@ -8,6 +8,7 @@ use super::index::Index;
 use super::json::{Field, Span, Value, Walker};
 use super::level::Level;
 use super::number_of;
+use super::steps;
 use super::text::Text;
 
 /// The key by which such a line is known.
@@ -105,6 +106,7 @@ impl<'a> Line<'a> {
         let walker = self.walker(&span);
         let mut at = walker.blanks(span.start + 1);
         while let Ok((element, after)) = walker.value(at) {
+            steps::add(1);
             each(element);
             at = walker.blanks(after);
             if self.bytes.get(at) != Some(&b',') {

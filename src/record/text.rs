@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::steps;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Text<'a> {
     raw: &'a [u8],
@@ -103,6 +105,7 @@ impl<'a> Text<'a> {
 pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest) {
+        steps::add(at + 1);
         let (before, escape) = rest.split_at(at);
         out.extend_from_slice(before);
         let taken = match escape.get(1) {
@@ -120,6 +123,7 @@ pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
         };
         rest = escape.get(taken..).unwrap_or_default();
     }
+    steps::add(rest.len());
     out.extend_from_slice(rest);
 }
 

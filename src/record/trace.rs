@@ -13,6 +13,8 @@ mod frame;
 #[cfg(test)]
 mod tests;
 
+use super::steps;
+
 /// What was seen last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -276,6 +278,7 @@ pub(crate) fn exception_name(line: &[u8]) -> Option<&[u8]> {
         let from = end + 2;
         end = from + line.get(from..)?.iter().position(|b| matches!(b, b':' | b' ')).unwrap_or(line.len() - from);
     }
+    steps::add(end);
     let (name, rest) = line.split_at_checked(end)?;
     let ends = rest.is_empty() || rest.starts_with(b": ") || rest == b":" || rest.starts_with(b" [ERR_");
     (ends && is_thrown_name(name)).then_some(name)
@@ -296,5 +299,6 @@ fn is_thrown_name(name: &[u8]) -> bool {
 }
 
 fn has(text: &[u8], part: &[u8]) -> bool {
+    steps::add(text.len());
     memchr::memmem::find(text, part).is_some()
 }

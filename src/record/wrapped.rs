@@ -2,6 +2,8 @@
 //!
 //! Told by the first bytes. Headers are plain ASCII, so a length holds for the text as it stands in JSON too.
 
+use super::steps;
+
 /// What was in front of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wrapped<'a> {
@@ -56,6 +58,7 @@ pub fn syslog(text: &[u8]) -> Option<Wrapped<'_>> {
 }
 
 fn rfc5424(text: &[u8]) -> Option<(&[u8], usize)> {
+    steps::add(text.len());
     // Version, time, host, application, process, message id: six words; then structured data.
     let mut blanks = text.iter().enumerate().filter(|(_, b)| **b == b' ').map(|(at, _)| at);
     let (first, second) = (blanks.next()?, blanks.next()?);

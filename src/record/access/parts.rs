@@ -2,19 +2,24 @@
 //!
 //! All of them take from the front of a text and answer with what they took and what is left, or with nothing.
 
+use crate::record::steps;
+
 /// What is still to be read of a line.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a>(pub(super) &'a [u8]);
 
 impl<'a> Words<'a> {
     fn skip_blanks(&mut self) {
+        let before = self.0.len();
         self.0 = self.0.trim_ascii_start();
+        steps::add(before - self.0.len());
     }
 
     /// The next word; empty at the end.
     pub(super) fn word(&mut self) -> &'a [u8] {
         self.skip_blanks();
         let end = self.0.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(self.0.len());
+        steps::add(end);
         let (word, rest) = self.0.split_at_checked(end).unwrap_or((self.0, &[]));
         self.0 = rest;
         word
@@ -24,7 +29,9 @@ impl<'a> Words<'a> {
     pub(super) fn quoted(&mut self) -> Option<&'a [u8]> {
         self.skip_blanks();
         let inside = self.0.strip_prefix(b"\"")?;
-        let end = memchr::memchr(b'"', inside)?;
+        let end = memchr::memchr(b'"', inside);
+        steps::add(end.unwrap_or(inside.len()));
+        let end = end?;
         let (text, rest) = inside.split_at_checked(end)?;
         self.0 = rest.get(1..).unwrap_or_default();
         Some(text)
@@ -34,7 +41,9 @@ impl<'a> Words<'a> {
     pub(super) fn bracketed(&mut self, open: u8, close: u8) -> Option<&'a [u8]> {
         self.skip_blanks();
         let inside = self.0.strip_prefix(&[open])?;
-        let end = memchr::memchr(close, inside)?;
+        let end = memchr::memchr(close, inside);
+        steps::add(end.unwrap_or(inside.len()));
+        let end = end?;
         let (text, rest) = inside.split_at_checked(end)?;
         self.0 = rest.get(1..).unwrap_or_default();
         Some(text)

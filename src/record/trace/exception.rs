@@ -4,6 +4,7 @@
 //! beginning. The top frame is the innermost one of the application's own; where none is, the innermost.
 //! Read only when a rule or a person asks for it, once a record.
 
+use super::super::steps;
 use super::frame::{Frame, frames, python_frame};
 
 /// Most of a text that is read, from either end: a trace says what it has to say there.
@@ -26,6 +27,7 @@ impl Exception {
         let head = text.get(..END_MAX).unwrap_or(text);
         let tail = text.get(END_MAX.max(text.len().saturating_sub(END_MAX))..).unwrap_or_default();
         let (head, tail) = (String::from_utf8_lossy(head), String::from_utf8_lossy(tail));
+        steps::add(head.len() + tail.len());
         let lines: Vec<&str> = head.lines().chain(tail.lines()).map(str::trim_end).collect();
         // Of a chain in Python the last traceback is the one that came out.
         let traceback = lines.iter().rposition(|line| line.contains("Traceback (most recent call last)"));

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::super::steps;
+
 pub(super) struct Frame {
     pub text: String,
     pub own: bool,
@@ -32,6 +34,7 @@ pub(super) fn python_frame(line: &str) -> Option<Frame> {
 }
 
 fn frame(line: &str, before: &str) -> Option<Frame> {
+    steps::add(line.len() + before.len());
     let inner = line.trim_start();
     if let Some(rest) = inner.strip_prefix("at ").filter(|_| inner.len() < line.len()) {
         return at_frame(rest, before);
