@@ -132,3 +132,6 @@ fn cut(text: &str, max: usize) -> String {
     let head = text.get(..end).unwrap_or_default();
     if end < text.len() { format!("{head}…") } else { head.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -302,6 +302,41 @@ fn iis_is_read_like_other_servers_and_the_heads_of_its_files_are_plain() {
 }
 
 #[test]
+fn a_piece_whose_beginning_is_elsewhere_is_told_from_a_beginning() {
+    let part =
+        |ordinal: Json| json!({"log": "x", "partial_message": "true", "partial_id": "1", "partial_ordinal": ordinal});
+    for (record, expected) in [
+        (part(json!("1")), false),
+        (part(json!("2")), true),
+        (part(json!(2)), true),
+        (part(json!("-2")), false),
+        (part(json!("x")), false),
+        (part(Json::Null), false),
+        (json!({"log": "x"}), false),
+        (json!({"log": ""}), false),
+        (json!({"log": "{\"msg\":\"    at f (/a.js:1:2)\"}"}), false),
+        // Frames without their exception.
+        (json!({"log": "\tat a.B.c(B.java:1)"}), true),
+        (json!({"log": "\t... 12 more"}), true),
+        (json!({"log": "Caused by: a.b.C: x"}), true),
+        (json!({"log": "    at f (/app/a.js:1:2)"}), true),
+        (json!({"log": "  File \"/app/a.py\", line 3, in f"}), true),
+        (json!({"log": "\tfrom app.rb:5:in '<main>'"}), true),
+        // Beginnings, and what only looks like a piece.
+        (json!({"log": "java.lang.IllegalStateException: x\n\tat a.B.c(B.java:1)"}), false),
+        (json!({"log": "Traceback (most recent call last):"}), false),
+        (json!({"log": "panic: x"}), false),
+        (json!({"log": "goroutine 1 [running]:"}), false),
+        (json!({"log": "thread 'main' panicked at src/main.rs:4:5:"}), false),
+        (json!({"log": "  at home"}), false),
+        (json!({"log": "    indented"}), false),
+        (json!({"log": "at a.B.c(B.java:1)"}), false),
+    ] {
+        assert_eq!(with(&record, None, None, |r| r.is_continuation()), expected, "{record}");
+    }
+}
+
+#[test]
 fn no_sign_of_life_is_told_by_agent_by_firelens_own_question_and_by_the_operator() {
     let own = Naming { own: vec!["emberwatch".into()], ..Naming::default() };
     let arn = "arn:aws:ecs:eu-west-1:1:task/prod/1";
