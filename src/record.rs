@@ -458,7 +458,11 @@ impl<'a> Record<'a> {
             Body::Access(access, _) => stamp::of_access(access.time),
             // Without one of its own, docker's: its file has `time` beside `log`.
             Body::Text(text) => stamp::of_text(self.plain.unwrap_or(text)).or_else(|| time_of(&self.known.time?.1)),
-            Body::Fields | Body::Empty => time_of(&self.known.time?.1),
+            // MongoDB's stands one level down.
+            Body::Fields | Body::Empty => match self.known.time {
+                Some((_, value)) => time_of(&value),
+                None => time_of(&self.body_field("t.$date")?),
+            },
         }
     }
 

@@ -56,7 +56,8 @@ fn every_labelled_group_is_one_record_that_says_what_its_trace_says() {
     assert_eq!(answer["lines"], lines);
     assert_eq!(answer["matched"], names.len() + alone, "each group once, and the lines between: {answer}");
     assert_eq!(answer["joined"], lines - names.len() - alone);
-    // The part that never has a last one, and a Java trace that the body's end may have cut.
+    // A part that never gets its last one (the container stopped), and a Java trace whose last frame is the body's
+    // last line of that stream: the end of neither was seen, and whether more comes nobody can tell.
     assert_eq!(Scrape::of(control).get("joins_cut_total"), 2);
 
     let mut seen: BTreeMap<[String; 4], u64> = BTreeMap::new();
@@ -89,7 +90,8 @@ fn every_labelled_group_is_one_record_that_says_what_its_trace_says() {
         let key = [level, kind, message, frame].map(str::to_owned);
         assert_eq!(seen.get(&key), Some(&2), "line by line and joined by the sender: {key:?} in {seen:#?}");
     }
-    // Its label says error; that a process dies is worse.
+    // Its label says error, as every trace's does. A Go panic that reaches its own line ends the process, loggers
+    // call that level `panic` too, and all dialects have it as fatal; so it is told as a process that dies, and once.
     let panic = ["fatal", "panic", "runtime error: invalid memory address or nil pointer dereference"];
     assert!(seen.keys().any(|key| key[..3] == panic), "{seen:#?}");
     assert_eq!(seen.keys().filter(|key| key[1] == "panic").count(), 1);

@@ -372,6 +372,7 @@ fn fixed_opening(text: &[u8]) -> Option<Level> {
         b'U' if text.starts_with(b"Uncaught ") || text.starts_with(b"Unhandled ") => Some(Level::Error),
         // PHP: ends a request.
         b'P' if text.starts_with(b"PHP Fatal error: ") => Some(Level::Error),
+        b'e' if text.starts_with(b"exception '") => Some(Level::Error),
         // Go: both end the process.
         b'p' if text.starts_with(b"panic: ") => Some(Level::Fatal),
         b'f' if text.starts_with(b"fatal error: ") => Some(Level::Fatal),
@@ -493,10 +494,12 @@ fn by_suffix(word: &[u8], rest: &[u8]) -> Option<Level> {
         None if rest.trim_ascii_start().is_empty() || rest.starts_with(b" (") => word,
         None => return None,
     };
-    if !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'$')) {
+    // Ruby, Rust and C++ put `::` between the parts of a name, PHP a backslash.
+    let between = |b: &u8| matches!(b, b'.' | b':' | b'\\');
+    if !name.iter().all(|b| b.is_ascii_alphanumeric() || between(b) || matches!(b, b'_' | b'$')) {
         return None;
     }
-    let last = name.iter().rposition(|b| *b == b'.').map_or(name, |dot| &name[dot + 1..]);
+    let last = name.iter().rposition(between).map_or(name, |at| &name[at + 1..]);
     if last.len() < name.len() && last.iter().all(u8::is_ascii_uppercase) {
         return spoken(last);
     }

@@ -154,6 +154,10 @@ fn other_loggers_heads_are_read() {
         ("java.lang.NullPointerException", Some(Error)),
         ("Uncaught TypeError: x is not a function", Some(Error)),
         ("PHP Fatal error:  Uncaught exception 'Exception'", Some(Error)),
+        (" ActionController::RoutingError (No route matches [GET] \"/settings\"):", Some(Error)),
+        ("App\\Billing\\ChargeException: no", Some(Error)),
+        ("exception 'Exception' with message 'x' in /a.php:5", Some(Error)),
+        ("std::error::Kind: x", None),
         ("PHP Warning:  Undefined variable $a", Some(Warn)),
         // syslog, systemd, syslog's files
         ("<3>disk failed", Some(Error)),
