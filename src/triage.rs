@@ -7,6 +7,8 @@
 //!
 //! Ingest never waits for any of this.
 
+pub mod prompt;
+
 use serde_json::Value;
 
 use crate::notify::notice::Severity;
