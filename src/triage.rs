@@ -8,6 +8,7 @@
 //! Ingest never waits for any of this.
 
 pub mod prompt;
+pub mod verdict;
 
 use serde_json::Value;
 
