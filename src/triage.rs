@@ -7,6 +7,7 @@
 //!
 //! Ingest never waits for any of this.
 
+pub mod model;
 pub mod prompt;
 pub mod verdict;
 

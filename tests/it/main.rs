@@ -1,4 +1,4 @@
-//! Whole-program tests: the built program, real sockets, real files; stand-ins only for Slack and Fluent Bit.
+//! Whole-program tests: the built program, real sockets, real files; stand-ins only for Slack, a model and Fluent Bit.
 //! One binary, linked once. Each module says what belongs in it.
 
 mod advice;
@@ -10,6 +10,7 @@ mod doors;
 mod framing;
 mod joins;
 mod kills;
+mod model;
 mod operation;
 mod quarantine;
 mod real;

@@ -1,5 +1,5 @@
 //! The world around the program under test: the program itself as a child process, a hand-made
-//! HTTP client, a Fluent Bit, a Slack, and a network that loses answers.
+//! HTTP client, a Fluent Bit, a Slack, a model, and a network that loses answers.
 //!
 //! Everything here is plain threads and blocking sockets, so that a test decides which bytes are on
 //! the wire and when. Nothing sleeps to "let things settle": a test names what it waits for
@@ -8,6 +8,7 @@
 
 pub(crate) mod fluent_bit;
 pub(crate) mod http;
+pub(crate) mod model;
 pub(crate) mod program;
 pub(crate) mod slack;
 pub(crate) mod tls;
