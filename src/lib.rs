@@ -7,8 +7,8 @@
 //! 2. [`ingest`] pulls the body frame by frame, cuts it into lines and stages what they add up to;
 //! 3. [`record`] sees in each line where it came from, when, how bad, and what it says;
 //! 4. [`watch`] decides which rules it concerns;
-//! 5. [`ledger`] counts the batch once, durably, and finds the windows that crossed their threshold;
-//! 6. [`triage`] has what is new among the lines judged, by a model or without one, and proposes watches;
+//! 5. [`triage`] has what is new among the lines judged, by a model or without one, and proposes watches;
+//! 6. [`ledger`] counts the batch once, durably, and finds the windows that crossed their threshold;
 //! 7. [`escalation`] decides what of that a human should read, and when;
 //! 8. [`notify`] delivers it.
 //!
@@ -24,8 +24,9 @@ pub mod ingest;
 pub mod record;
 pub mod watch;
 
-pub mod ledger;
 pub mod triage;
+
+pub mod ledger;
 
 pub mod escalation;
 pub mod notify;

@@ -7,8 +7,10 @@
 //!
 //! Ingest never waits for any of this.
 
+pub mod known;
 pub mod model;
 pub mod prompt;
+pub mod sketch;
 pub mod verdict;
 
 use serde_json::Value;
