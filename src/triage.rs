@@ -11,6 +11,7 @@ pub mod known;
 pub mod model;
 pub mod prompt;
 pub mod sketch;
+pub mod template;
 pub mod verdict;
 
 use serde_json::Value;
