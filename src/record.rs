@@ -13,7 +13,7 @@ mod body;
 pub mod colours;
 mod docker;
 pub mod envelope;
-mod fields;
+pub mod fields;
 pub mod format;
 pub mod index;
 pub mod json;
@@ -24,6 +24,7 @@ mod mapped;
 pub mod naming;
 mod otlp;
 mod request;
+pub mod shape;
 pub mod stamp;
 pub(crate) mod steps;
 pub mod stripped;
@@ -33,6 +34,7 @@ pub mod trace;
 pub mod wrapped;
 
 use std::cell::OnceCell;
+use std::ops::Range;
 
 use access::Access;
 use body::{docker_line, object_in, text_body};
@@ -41,6 +43,7 @@ use index::{Depth, Index};
 use json::{Field, Malformed, Span, Value, Walker};
 use level::Level;
 use naming::Naming;
+use shape::{ShapeId, Shapes};
 use text::Text;
 use trace::exception::Exception;
 
@@ -104,6 +107,8 @@ pub struct Record<'a> {
     of_docker: bool,
     index: &'a Index,
     delivery: Delivery<'a>,
+    /// What it looks like around `log`, if its reader has seen that before.
+    pub shape: Option<ShapeId>,
     pub envelope: Envelope<'a>,
     /// Fields of the line itself that are not the envelope's.
     own: Vec<Field<'a>>,
@@ -123,7 +128,7 @@ pub struct Record<'a> {
 pub enum Body<'a> {
     /// Fields: of the object in `log`, or merged into the line by a parser filter.
     Fields,
-    Access(Access<'a>, &'a [u8]),
+    Access(Access<'a>, Text<'a>),
     Text(&'a [u8]),
     Empty,
 }
@@ -156,16 +161,40 @@ pub struct Reader {
     /// Reads what was written anew, once: see [`docker`].
     again: Option<Box<Reader>>,
     is_second: bool,
+    shapes: Shapes,
+    /// Lines are many, so that it pays to know the next one's shape.
+    remembers: bool,
 }
 
 // === impl Reader ===
 
 impl Reader {
+    /// For many lines of the same few senders.
+    pub fn of_many() -> Reader {
+        Reader { remembers: true, ..Reader::default() }
+    }
+
     /// Hands on what `line` holds: usually one record; two for two objects on one line; one for each
     /// element of an array. After a malformed piece nothing more of the line is read.
     pub fn read(&mut self, line: &[u8], cut: bool, delivery: Delivery<'_>, mut each: impl FnMut(Piece<'_, '_>)) {
         // A byte order mark, as a file that begins with one brings it through `tail`.
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        if !cut
+            && let Some(known) = self.shapes.find(line)
+            && is_string(&mut self.index, line, &known.text)
+        {
+            let (mut own, inner) = (recycled(std::mem::take(&mut self.own)), recycled(std::mem::take(&mut self.inner)));
+            known.own(&mut own);
+            self.exception.take();
+            let Range { start, end } = known.record();
+            let (shape, exception) = (Some(known.id), &self.exception);
+            let scene = Scene { line, place: (start, end), index: &self.index, delivery, cut, exception, shape };
+            let record = Record::new(scene, known.envelope(), own, inner, (&mut self.text, &mut self.plain));
+            each(Piece::Record(&record));
+            self.own = recycled(record.own);
+            self.inner = recycled(record.inner);
+            return;
+        }
         self.index.build(line);
         let walker = Walker::of_line(line, &self.index).cut(cut);
         let mut at = walker.blanks(0);
@@ -191,14 +220,19 @@ impl Reader {
                 Ok(after) => {
                     envelope.take_gelf(&mut own);
                     envelope.read_kubernetes(|span, each| {
-                        let within = Walker::within(line, &self.index, span.end, span.depth).cut(cut);
+                        let within = Walker::within(line, &self.index, span.end(), span.depth).cut(cut);
                         // Its brackets are known to match; a fault further in hides what follows it.
-                        let _read = within.object(span.start, each);
+                        let _read = within.object(span.start(), each);
                     });
+                    if self.remembers && !array && !cut && walker.blanks(after) == line.len() {
+                        // `None`: a line like this one is read whole each time.
+                        let _learnt = self.shapes.learn(line, at..after, &envelope, &own);
+                    }
                     let inner = recycled(std::mem::take(&mut self.inner));
                     self.exception.take();
                     let exception = &self.exception;
-                    let scene = Scene { line, place: (at, after), index: &self.index, delivery, cut, exception };
+                    let scene =
+                        Scene { line, place: (at, after), index: &self.index, delivery, cut, exception, shape: None };
                     let record = Record::new(scene, envelope, own, inner, (&mut self.text, &mut self.plain));
                     let anew = if record.of_docker && !self.is_second { docker::unwrapped(&record) } else { None };
                     match anew {
@@ -239,6 +273,12 @@ impl Reader {
     }
 }
 
+/// Whether a string's content stands at `text`, up to a quote. Marks nothing else of the line.
+fn is_string(index: &mut Index, line: &[u8], text: &Range<usize>) -> bool {
+    index.build_string(line, text.clone());
+    index.next_quote(Depth::Line, text.start) == Some(text.end)
+}
+
 /// An empty vector of the same allocation for another lifetime: `collect` reuses the buffer in place.
 fn recycled<'a, 'b>(mut fields: Vec<Field<'a>>) -> Vec<Field<'b>> {
     fields.clear();
@@ -253,6 +293,7 @@ struct Scene<'a> {
     delivery: Delivery<'a>,
     cut: bool,
     exception: &'a OnceCell<Option<Exception>>,
+    shape: Option<ShapeId>,
 }
 
 // === impl Record ===
@@ -265,7 +306,7 @@ impl<'a> Record<'a> {
         mut inner: Vec<Field<'a>>,
         buffers: (&'a mut Vec<u8>, &'a mut Vec<u8>),
     ) -> Self {
-        let Scene { line, place, index, delivery, cut, exception } = scene;
+        let Scene { line, place, index, delivery, cut, exception, shape } = scene;
         let mut known = Known::default();
         let mut of_docker = false;
         let mut inner_object = |at: usize, end: usize, depth: Depth| {
@@ -299,13 +340,13 @@ impl<'a> Record<'a> {
                         of_docker = true;
                         envelope.take_stream(stream);
                         inner.clear();
-                        text_body(log, buffers)
+                        text_body(log, index, buffers)
                     }
                     None => (Body::Fields, None),
                 }
             }
-            Some(Value::Text(log)) => text_body(log, buffers),
-            Some(Value::Object(span)) if inner_object(span.start, span.end, span.depth) => (Body::Fields, None),
+            Some(Value::Text(log)) => text_body(log, index, buffers),
+            Some(Value::Object(span)) if inner_object(span.start(), span.end(), span.depth) => (Body::Fields, None),
             Some(Value::Number(raw) | Value::Array(Span { raw, .. }) | Value::Object(Span { raw, .. })) => {
                 (Body::Text(raw), None)
             }
@@ -326,7 +367,7 @@ impl<'a> Record<'a> {
                 known.take(field);
             }
         }
-        Record { line, place, cut, of_docker, index, delivery, envelope, own, inner, body, plain, known, exception }
+        Record { line, place, cut, of_docker, index, delivery, shape, envelope, own, inner, body, plain, known, exception }
     }
 
     /// The record itself, as it came.
@@ -431,7 +472,8 @@ impl<'a> Record<'a> {
     /// What a person would read; of an access line or a text, the whole of it.
     pub fn message(&self) -> Option<Value<'a>> {
         match &self.body {
-            Body::Access(_, text) | Body::Text(text) => Some(Value::Text(Text::plain(self.plain.unwrap_or(text)))),
+            Body::Access(_, text) => Some(Value::Text(*text)),
+            Body::Text(text) => Some(Value::Text(Text::plain(self.plain.unwrap_or(text)))),
             Body::Fields | Body::Empty => self.known.message.map(|(_, value)| value).or_else(|| {
                 // tracing-subscriber's JSON keeps it one level down, others what they caught.
                 NESTED_MESSAGES.iter().find_map(|path| self.body_field(path)).filter(|v| matches!(v, Value::Text(_)))
@@ -470,8 +512,12 @@ impl<'a> Record<'a> {
     /// of a service that the operator calls our own.
     /// `service`: its own, which the caller has read already.
     pub fn is_own(&self, service: Text<'a>) -> bool {
-        self.is_health_check()
-            || self.delivery.naming.is_some_and(|naming| naming.own.iter().any(|own| service.is(own)))
+        self.is_health_check() || self.is_of_own(service)
+    }
+
+    /// Of a service that the operator calls our own.
+    pub fn is_of_own(&self, service: Text<'a>) -> bool {
+        self.delivery.naming.is_some_and(|naming| naming.own.iter().any(|own| service.is(own)))
     }
 
     /// A load balancer or a probe asking whether the service lives, or FireLens asking whether the router does.
@@ -575,7 +621,7 @@ pub fn number_of(text: &[u8]) -> Option<f64> {
 
 fn time_of(value: &Value<'_>) -> Option<i64> {
     match value {
-        Value::Number(raw) => time::from_number(number_of(raw)?),
+        Value::Number(raw) => time::from_decimal(raw).or_else(|| time::from_number(number_of(raw)?)),
         Value::Text(text) => time::from_text(&text.decoded()),
         _ => None,
     }

@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::record::format::Format;
 use crate::record::json::Malformed;
 use crate::record::naming::Naming;
+use crate::record::shape::{SHAPES_MAX, ShapeId};
 use crate::record::stripped::Sample;
 use crate::record::text::Text;
 use crate::record::{Delivery, Piece, Reader, Record};
@@ -164,11 +165,29 @@ struct Sheet {
     sampled: usize,
     services: Vec<ServiceFigures>,
     service_places: HashMap<Vec<u8>, usize>,
-    /// The service of the record before: most bodies are one service's.
-    last_service: (Vec<u8>, usize),
+    /// By the place of its shape, what is the same for every record of it; `None` where a log line may have a
+    /// say in it.
+    of_shapes: Option<Vec<OfShape>>,
     lateness_ms: i64,
     scratch: Vec<u8>,
     rejects: Rejects,
+}
+
+/// What needs to be found out once for all records that are alike around their `log`.
+#[derive(Clone, Copy)]
+struct OfShape {
+    /// The shape's number: its place may be another's by now.
+    number: u32,
+    of: Origin,
+}
+
+/// Whose a record is.
+#[derive(Clone, Copy)]
+struct Origin {
+    /// Its service's place among the figures.
+    service: usize,
+    /// The operator calls that service our own.
+    is_own: bool,
 }
 
 // === impl Batch ===
@@ -184,14 +203,15 @@ impl Batch {
             sampled: 0,
             services: Vec::new(),
             service_places: HashMap::new(),
-            last_service: (Vec::new(), usize::MAX),
+            // A path that the operator names may lead into the log, or to the date.
+            of_shapes: settings.naming.leaves_it_to_the_envelope().then(Vec::new),
             lateness_ms: settings.lateness_ms,
             scratch: Vec::new(),
             rejects: Rejects::new(settings.quarantine, from),
         };
         Batch {
             set,
-            reader: Reader::default(),
+            reader: Reader::of_many(),
             joins: Joins::new(settings.max_line_bytes),
             scratch: Scratch::default(),
             sheet,
@@ -269,9 +289,9 @@ impl Sheet {
         let stated_ms = record.time_ms();
         let time_ms = if stated_ms > arrival_ms + AHEAD_MAX_MS { arrival_ms } else { stated_ms };
         let lane = if arrival_ms - time_ms > self.lateness_ms { Lane::Late } else { Lane::Live };
-        let service = record.service();
-        let own = record.is_own(service);
-        self.service(record, service, joined.lines, if lane == Lane::Live && !own { Some(time_ms) } else { None });
+        let origin = self.origin(record);
+        let own = origin.is_own || record.is_health_check();
+        self.figures(record, origin, joined.lines, if lane == Lane::Live && !own { Some(time_ms) } else { None });
         let mut matched = false;
         set.matches(record, scratch, |place, watch| {
             matched = true;
@@ -332,41 +352,68 @@ impl Sheet {
         self.scratch = key;
     }
 
-    fn service<'a>(&mut self, record: &Record<'a>, service: Text<'a>, lines: u64, live_ms: Option<i64>) {
-        let mut key = std::mem::take(&mut self.scratch);
-        key.clear();
-        let cluster = record.cluster();
-        key.extend_from_slice(cluster.map(|c| c.raw()).unwrap_or_default());
-        key.push(0);
-        key.extend_from_slice(service.raw());
-        if key != self.last_service.0 {
-            let place = match self.service_places.get(&key) {
-                Some(place) => *place,
-                // Beyond the bound the first place is shared: figures then are of `other`.
-                None if self.services.len() > SERVICES_MAX => self.other_service(),
-                None => {
-                    self.services.push(ServiceFigures {
-                        cluster: cluster.map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
-                        service: service.to_string_lossy().into_owned(),
-                        lines: 0,
-                        newest_ms: None,
-                        formats: [0; Format::ALL.len()],
-                    });
-                    self.service_places.insert(key.clone(), self.services.len() - 1);
-                    self.services.len() - 1
-                }
-            };
-            self.last_service.0.clone_from(&key);
-            self.last_service.1 = place;
-        }
-        if let Some(figures) = self.services.get_mut(self.last_service.1) {
+    #[inline]
+    fn figures(&mut self, record: &Record<'_>, origin: Origin, lines: u64, live_ms: Option<i64>) {
+        if let Some(figures) = self.services.get_mut(origin.service) {
             figures.lines += lines;
             figures.newest_ms = figures.newest_ms.max(live_ms);
             if let Some(count) = figures.formats.get_mut(Format::of(record) as usize) {
                 *count += 1;
             }
         }
+    }
+
+    #[inline]
+    fn origin(&mut self, record: &Record<'_>) -> Origin {
+        let (Some(shape), Some(of_shapes)) = (record.shape, &mut self.of_shapes) else {
+            return self.read_origin(record);
+        };
+        match of_shapes.get(shape.place) {
+            Some(known) if known.number == shape.number => known.of,
+            _ => {
+                let of = self.read_origin(record);
+                self.keep_origin(shape, of);
+                of
+            }
+        }
+    }
+
+    fn keep_origin(&mut self, shape: ShapeId, of: Origin) {
+        let Some(of_shapes) = &mut self.of_shapes else { return };
+        if of_shapes.is_empty() {
+            // No shape has this number: so many are never given.
+            of_shapes.resize(SHAPES_MAX, OfShape { number: u32::MAX, of });
+        }
+        if let Some(slot) = of_shapes.get_mut(shape.place) {
+            *slot = OfShape { number: shape.number, of };
+        }
+    }
+
+    fn read_origin(&mut self, record: &Record<'_>) -> Origin {
+        let (cluster, service) = (record.cluster(), record.service());
+        let mut key = std::mem::take(&mut self.scratch);
+        key.clear();
+        key.extend_from_slice(cluster.map(|c| c.raw()).unwrap_or_default());
+        key.push(0);
+        key.extend_from_slice(service.raw());
+        let place = match self.service_places.get(&key) {
+            Some(place) => *place,
+            // Beyond the bound the first place is shared: figures then are of `other`.
+            None if self.services.len() > SERVICES_MAX => self.other_service(),
+            None => {
+                self.services.push(ServiceFigures {
+                    cluster: cluster.map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
+                    service: service.to_string_lossy().into_owned(),
+                    lines: 0,
+                    newest_ms: None,
+                    formats: [0; Format::ALL.len()],
+                });
+                self.service_places.insert(key.clone(), self.services.len() - 1);
+                self.services.len() - 1
+            }
+        };
         self.scratch = key;
+        Origin { service: place, is_own: record.is_of_own(service) }
     }
 
     fn other_service(&mut self) -> usize {

@@ -1,5 +1,6 @@
 //! What a `log` turns out to hold: an object, behind a header or in docker's own form, an access line, a text.
 
+use super::index::Index;
 use super::json::{Field, Value};
 use super::text::Text;
 use super::{Body, access, colours, wrapped};
@@ -31,8 +32,15 @@ pub(super) fn docker_line<'a>(fields: &[Field<'a>]) -> Option<(Text<'a>, Text<'a
 /// The body of a text, and the text without colours where it has some.
 pub(super) fn text_body<'a>(
     log: Text<'a>,
+    index: &Index,
     buffers: (&'a mut Vec<u8>, &'a mut Vec<u8>),
 ) -> (Body<'a>, Option<&'a [u8]>) {
+    // Most texts that are access lines need no copy without escapes.
+    if log.escapes() == 1 && index.escapes_only_quotes() && memchr::memchr(0x1b, log.raw()).is_none() {
+        if let Some(access) = access::escaped::parse(&log, index) {
+            return (Body::Access(access, log.of_quotes()), None);
+        }
+    }
     let text = log.decode(buffers.0).trim_ascii_end();
     let mut plain = None;
     let mut shown = text;
@@ -46,7 +54,7 @@ pub(super) fn text_body<'a>(
         _ => None,
     });
     match access {
-        Some(access) => (Body::Access(access, shown), plain),
+        Some(access) => (Body::Access(access, Text::plain(shown)), plain),
         None => (Body::Text(text), plain),
     }
 }

@@ -39,10 +39,76 @@ struct Rare<'a> {
     partial_last: Option<Value<'a>>,
 }
 
+/// What [`Envelope::raw`] may answer to.
+pub(super) const NAMES: [&str; 14] = [
+    "container_id",
+    "container_name",
+    "ec2_instance_id",
+    "ecs_cluster",
+    "ecs_task_arn",
+    "ecs_task_definition",
+    "partial_message",
+    "partial_id",
+    "partial_ordinal",
+    "partial_last",
+    "source",
+    "stream",
+    "log",
+    "date",
+];
+
+/// How many values an envelope has, apart from the rare ones.
+pub(super) const VALUES: usize = 10;
+
 /// Hex digits that the ECS agent hangs on a container's name.
 const NAME_TAIL: usize = 20;
 
 impl<'a> Envelope<'a> {
+    /// All that it holds, in the order of [`Envelope::of_values`]; `None` where there is more to it.
+    pub(super) fn values(&self) -> Option<[Option<Value<'a>>; VALUES]> {
+        self.rare.is_none().then_some([
+            self.date,
+            self.log,
+            self.container_id,
+            self.container_name,
+            self.source,
+            self.stream,
+            self.ec2_instance_id,
+            self.ecs_cluster,
+            self.ecs_task_arn,
+            self.ecs_task_definition,
+        ])
+    }
+
+    #[inline]
+    pub(super) fn of_values(values: [Option<Value<'a>>; VALUES]) -> Envelope<'a> {
+        let [
+            date,
+            log,
+            container_id,
+            container_name,
+            source,
+            stream,
+            ec2_instance_id,
+            ecs_cluster,
+            ecs_task_arn,
+            ecs_task_definition,
+        ] = values;
+        Envelope {
+            date,
+            log,
+            container_id,
+            container_name,
+            source,
+            stream,
+            ec2_instance_id,
+            ecs_cluster,
+            ecs_task_arn,
+            ecs_task_definition,
+            rare: None,
+        }
+    }
+
     /// Keeps `field` if it is the envelope's; of equal keys the last one counts.
     pub fn take(&mut self, field: &Field<'a>) -> bool {
         let slot = match field.key.raw() {
@@ -154,7 +220,7 @@ impl<'a> Envelope<'a> {
         });
     }
 
-    /// A key that only an envelope has, under its own name. `source`, `stream` and `log` are the
+    /// A key that only an envelope has, under its own name: one of [`NAMES`]. `source`, `stream` and `log` are the
     /// application's when no container driver is there to have set them.
     pub fn raw(&self, name: &str) -> Option<Value<'a>> {
         match name {

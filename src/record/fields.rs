@@ -8,7 +8,7 @@ use super::access::{self, Access};
 use super::json::{Field, Span, Value, Walker};
 use super::text::Text;
 use super::trace::exception::Exception;
-use super::{Body, Record, logfmt, otlp, request, steps, trace};
+use super::{Body, Record, envelope, logfmt, otlp, request, steps, trace};
 
 /// Where JSON loggers put a stack trace.
 const STACKS: [&str; 14] = [
@@ -27,6 +27,30 @@ const STACKS: [&str; 14] = [
     "errorVerbose",
     "backtrace",
 ];
+
+/// The name of a body's field, with what can be known of it before there is a record.
+#[derive(Clone, Debug)]
+pub struct Name {
+    path: String,
+    /// Something around the body may have this name.
+    is_around: bool,
+    part: Option<Part>,
+}
+
+/// What an access line says under a name.
+type Part = for<'a> fn(&Access<'a>) -> Option<Value<'a>>;
+
+impl Name {
+    pub fn of(path: &str) -> Name {
+        Name { path: path.to_owned(), is_around: is_around(path), part: access_part(path) }
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Name) -> bool {
+        self.path == other.path
+    }
+}
 
 impl<'a> Record<'a> {
     /// The first of the operator's paths that leads to a text or a number.
@@ -56,12 +80,21 @@ impl<'a> Record<'a> {
     /// A field of the body; the key as written first, then as a path into nested objects. The keys that
     /// only an envelope carries come from there, so that no log line can stand in for them.
     pub fn body_field(&self, path: &str) -> Option<Value<'a>> {
-        if let Some(value) = self.around(path) {
+        self.body_part(path, true, access_part(path))
+    }
+
+    /// The same for a name that was looked at before.
+    pub fn body_named(&self, name: &Name) -> Option<Value<'a>> {
+        self.body_part(&name.path, name.is_around, name.part)
+    }
+
+    fn body_part(&self, path: &str, is_around: bool, part: Option<Part>) -> Option<Value<'a>> {
+        if is_around && let Some(value) = self.around(path) {
             return Some(value);
         }
         match &self.body {
             Body::Access(access, _) => {
-                if let Some(value) = access_field(access, path) {
+                if let Some(value) = part.and_then(|part| part(access)) {
                     return Some(value);
                 }
             }
@@ -172,29 +205,38 @@ impl<'a> Record<'a> {
 
     fn lookup_in(&self, span: &Span<'a>, path: &str) -> Option<Value<'a>> {
         let mut nested = Vec::new();
-        let walker = Walker::within(self.line, self.index, span.end, span.depth);
-        walker.object(span.start, |field| nested.push(field)).ok()?;
+        let walker = Walker::within(self.line, self.index, span.end(), span.depth);
+        walker.object(span.start(), |field| nested.push(field)).ok()?;
         self.lookup(&nested, path)
     }
 }
 
-fn access_field<'a>(access: &Access<'a>, name: &str) -> Option<Value<'a>> {
-    let bytes = match name {
+/// Whether [`Record::around`] may answer to this name.
+fn is_around(path: &str) -> bool {
+    envelope::NAMES.contains(&path) || path.starts_with("kubernetes.")
+}
+
+/// What of an access line has this name.
+fn access_part(name: &str) -> Option<Part> {
+    Some(match name {
         // Of a request that nobody answered there is none.
-        "status" => return (access.status != 0).then_some(Value::Int(u64::from(access.status))),
-        "duration_ms" => return access.duration_us.map(|us| Value::Int(us / 1000)),
-        "method" => access.method,
-        "path" => access.path,
-        "protocol" => access.protocol,
-        "request" => access.request,
-        "bytes" if access.bytes != b"-" => access.bytes,
-        "remote" => access.remote,
-        "user" => access.user,
-        "referer" => access.referer,
-        "agent" => access.agent,
-        "forwarded" => access.forwarded,
-        "authority" => access.host,
+        "status" => |access| (access.status != 0).then_some(Value::Int(u64::from(access.status))),
+        "duration_ms" => |access| access.duration_us.map(|us| Value::Int(us / 1000)),
+        "method" => |access| text(access.method),
+        "path" => |access| text(access.path),
+        "protocol" => |access| text(access.protocol),
+        "request" => |access| text(access.request),
+        "bytes" => |access| text(access.bytes).filter(|_| access.bytes != b"-"),
+        "remote" => |access| text(access.remote),
+        "user" => |access| text(access.user),
+        "referer" => |access| text(access.referer),
+        "agent" => |access| text(access.agent),
+        "forwarded" => |access| text(access.forwarded),
+        "authority" => |access| text(access.host),
         _ => return None,
-    };
+    })
+}
+
+fn text(bytes: &[u8]) -> Option<Value<'_>> {
     (!bytes.is_empty()).then(|| Value::Text(Text::plain(bytes)))
 }

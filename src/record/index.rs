@@ -9,89 +9,160 @@
 //! Promise: `build` is linear in the line, allocates only while its masks grow to the longest line seen,
 //! and accepts any bytes.
 
+use std::ops::Range;
+
 use wide::u8x16;
 
 const BLOCK: usize = 64;
 
-/// The masks of one line; reused from line to line. Bit `i` of word `w` speaks of byte `64 * w + i`.
+/// The masks of one line; reused from line to line.
 #[derive(Default)]
 pub struct Index {
+    words: Vec<Marks>,
+    strange: bool,
+}
+
+/// What stands in 64 bytes: bit `i` of the marks at `w` speaks of byte `64 * w + i`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks {
     /// Quotes that open or close a string of the line itself: preceded by an even run of backslashes.
-    quotes: Vec<u64>,
+    pub quotes: u64,
     /// Quotes that do so for JSON held inside such a string: preceded by a run of 1, 5, 9, … backslashes
     /// (`\"`). A run of 3 is a quote inside an inner string (`\\\"`).
-    nested: Vec<u64>,
+    nested: u64,
     /// `{ } [ ]` wherever they stand, inside strings too: who walks must know whether it is in one.
-    brackets: Vec<u64>,
+    pub brackets: u64,
 }
 
 impl Index {
     pub fn build(&mut self, line: &[u8]) {
-        self.build_on(line, &mut Carry::default());
+        self.words.clear();
+        self.strange = self.extend(line, 0, &mut Carry::default()) != 0;
     }
 
     /// The same for a piece of a longer text: `carry` is what the piece before left. (The nested quotes are
     /// then right only for runs of backslashes that lie within the piece; who cuts values needs none.)
     pub fn build_on(&mut self, piece: &[u8], carry: &mut Carry) {
-        let words = piece.len().div_ceil(BLOCK);
-        for mask in [&mut self.quotes, &mut self.nested, &mut self.brackets] {
-            mask.clear();
-            mask.reserve(words);
-        }
-        let (blocks, tail) = piece.as_chunks::<BLOCK>();
-        for (word, block) in blocks.iter().enumerate() {
-            self.push(piece, word, classify(block), carry);
-        }
+        self.words.clear();
+        self.strange = self.extend(piece, 0, carry) != 0;
+    }
+
+    /// The masks of one string of the line, whose content stands at `text`: right from its first byte up to the
+    /// byte behind its last. The quote that opens a string is itself not escaped, so it ends every run of
+    /// backslashes before it, and nothing further left has to be read.
+    pub fn build_string(&mut self, line: &[u8], text: Range<usize>) {
+        let first = text.start / BLOCK;
+        let end = line.len().min((text.end / BLOCK + 1) * BLOCK);
+        self.words.clear();
+        self.words.resize(first, Marks::default());
+        let head = u64::MAX << (text.start % BLOCK);
+        self.strange = self.extend(line.get(..end).unwrap_or(line), first, &mut Carry::default()) & head != 0;
+    }
+
+    /// Adds the marks of all blocks from number `first` on. Answers escapes other than `\"`: of the first block in
+    /// their places, of all further ones in any.
+    fn extend(&mut self, line: &[u8], first: usize, carry: &mut Carry) -> u64 {
+        let (blocks, tail) = line.as_chunks::<BLOCK>();
+        let blocks = blocks.get(first..).unwrap_or_default();
+        let mut strange = 0;
+        let mut word = first;
+        self.words.extend(blocks.iter().map(|block| {
+            let (marks, escaped) = marks(line, word, classify(block), carry);
+            let others = escaped & !(marks.quotes | marks.nested);
+            strange |= if word == first || others == 0 { others } else { u64::MAX };
+            word += 1;
+            marks
+        }));
         if !tail.is_empty() {
             // Spaces are in no class, so the padding adds no bit.
             let mut last = [b' '; BLOCK];
-            for (to, from) in last.iter_mut().zip(tail) {
-                *to = *from;
+            if let Some(head) = last.get_mut(..tail.len()) {
+                head.copy_from_slice(tail);
             }
-            let escaped = self.push(piece, blocks.len(), classify(&last), carry);
+            let (marks, escaped) = marks(line, word, classify(&last), carry);
+            let others = escaped & !(marks.quotes | marks.nested);
+            strange |= if word == first || others == 0 { others } else { u64::MAX };
+            self.words.push(marks);
             // The byte after the tail is the next piece's first, not the padding.
             *carry = Carry { escapes_next: escaped >> tail.len() & 1, last_two: 0 };
         }
+        strange
     }
 
     /// Quotes and brackets at the text's own nesting, 64 bytes a pair.
     pub fn outer(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.quotes.iter().copied().zip(self.brackets.iter().copied())
+        self.words.iter().map(|marks| (marks.quotes, marks.brackets))
+    }
+
+    /// Whether the only escape in what was built is `\"`, one backslash before each. (In doubt it is not.)
+    pub fn escapes_only_quotes(&self) -> bool {
+        !self.strange
     }
 
     #[inline]
-    fn push(&mut self, line: &[u8], word: usize, class: Classes, carry: &mut Carry) -> u64 {
-        let escaped = carry.escaped(class.backslashes);
-        let inside = class.quotes & escaped;
-        // A quote whose backslash is itself preceded by none: the usual `\"`.
-        let two_before = class.backslashes << 2 | carry.last_two;
-        carry.last_two = class.backslashes >> 62;
-        let mut nested = inside & !two_before;
-        // Longer runs are rare (a quote within a string of the inner object): count each.
-        let mut longer = inside & two_before;
-        while longer != 0 {
-            let at = word * BLOCK + longer.trailing_zeros() as usize;
-            if run_before(line, at) % 4 == 1 {
-                nested |= longer & longer.wrapping_neg();
-            }
-            longer &= longer - 1;
-        }
-        self.quotes.push(class.quotes & !escaped);
-        self.nested.push(nested);
-        self.brackets.push(class.brackets);
-        escaped
+    pub(super) fn quotes(&self, depth: Depth, word: usize) -> Option<u64> {
+        let marks = self.words.get(word)?;
+        Some(match depth {
+            Depth::Line => marks.quotes,
+            Depth::Inner => marks.nested,
+        })
     }
 
-    pub(super) fn quotes(&self, depth: Depth) -> &[u64] {
+    /// The first quote at or after `from`.
+    #[inline]
+    pub(super) fn next_quote(&self, depth: Depth, from: usize) -> Option<usize> {
+        let mut word = from / BLOCK;
+        let mut bits = self.quotes(depth, word)? & (u64::MAX << (from % BLOCK));
+        while bits == 0 {
+            word += 1;
+            bits = self.quotes(depth, word)?;
+        }
+        Some(word * BLOCK + bits.trailing_zeros() as usize)
+    }
+
+    pub(super) fn words(&self) -> &[Marks] {
+        &self.words
+    }
+}
+
+impl Marks {
+    #[inline]
+    pub(super) fn of(&self, depth: Depth) -> u64 {
         match depth {
-            Depth::Line => &self.quotes,
-            Depth::Inner => &self.nested,
+            Depth::Line => self.quotes,
+            Depth::Inner => self.nested,
         }
     }
+}
 
-    pub(super) fn brackets(&self) -> &[u64] {
-        &self.brackets
+/// The marks of block number `word`, and its bytes that a backslash escapes.
+#[inline(always)]
+fn marks(line: &[u8], word: usize, class: Classes, carry: &mut Carry) -> (Marks, u64) {
+    let escaped = carry.escaped(class.backslashes);
+    let inside = class.quotes & escaped;
+    // A quote whose backslash is itself preceded by none: the usual `\"`.
+    let two_before = class.backslashes << 2 | carry.last_two;
+    carry.last_two = class.backslashes >> 62;
+    let mut nested = inside & !two_before;
+    let longer = inside & two_before;
+    if longer != 0 {
+        nested |= behind_longer_runs(line, word, longer);
     }
+    (Marks { quotes: class.quotes & !escaped, nested, brackets: class.brackets }, escaped)
+}
+
+/// Longer runs are rare (a quote within a string of the inner object): each is counted.
+#[cold]
+fn behind_longer_runs(line: &[u8], word: usize, mut quotes: u64) -> u64 {
+    let mut nested = 0;
+    while quotes != 0 {
+        let at = word * BLOCK + quotes.trailing_zeros() as usize;
+        if run_before(line, at) % 4 == 1 {
+            nested |= quotes & quotes.wrapping_neg();
+        }
+        quotes &= quotes - 1;
+    }
+    nested
 }
 
 /// Which JSON is walked: the line's own, or what one of its strings holds.
@@ -201,9 +272,10 @@ mod tests {
         index.build(line);
         let n = line.len();
         let (quotes, nested, brackets) = naive(line);
-        assert_eq!(bits(&index.quotes, n), quotes, "quotes of {:?}", String::from_utf8_lossy(line));
-        assert_eq!(bits(&index.nested, n), nested, "nested of {:?}", String::from_utf8_lossy(line));
-        assert_eq!(bits(&index.brackets, n), brackets);
+        let words = |of: fn(&Marks) -> u64| index.words.iter().map(of).collect::<Vec<_>>();
+        assert_eq!(bits(&words(|m| m.quotes), n), quotes, "quotes of {:?}", String::from_utf8_lossy(line));
+        assert_eq!(bits(&words(|m| m.nested), n), nested, "nested of {:?}", String::from_utf8_lossy(line));
+        assert_eq!(bits(&words(|m| m.brackets), n), brackets);
     }
 
     #[test]

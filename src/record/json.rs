@@ -57,11 +57,20 @@ pub enum Value<'a> {
 /// A nested value: where it stands in the line, and at which nesting its quotes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span<'a> {
-    pub start: usize,
-    pub end: usize,
+    start: u32,
     pub depth: Depth,
     /// The bytes themselves, for those who show them.
     pub raw: &'a [u8],
+}
+
+impl Span<'_> {
+    pub fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    pub fn end(&self) -> usize {
+        self.start() + self.raw.len()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -164,7 +173,7 @@ impl<'a> Walker<'a> {
             let (key, after) = self.string(opened)?;
             // Looked for once here, so that comparing keys need not.
             let plain = memchr::memchr(b'\\', key.raw()).is_none();
-            return Ok((if plain { Text::plain(key.raw()) } else { key }, after));
+            return Ok((if plain { Text::escaped(key.raw(), key.start(), 0) } else { key }, after));
         }
         let digits = self.run(at, |b| b.is_ascii_digit() || b == b'-');
         if digits.is_empty() {
@@ -183,7 +192,7 @@ impl<'a> Walker<'a> {
             open @ (b'{' | b'[') => {
                 let end = self.skip(at)?;
                 let raw = self.line.get(at..end).unwrap_or_default();
-                let span = Span { start: at, end, depth: self.depth, raw };
+                let span = Span { start: at as u32, depth: self.depth, raw };
                 Ok((if open == b'{' { Value::Object(span) } else { Value::Array(span) }, end))
             }
             _ => {
@@ -217,7 +226,7 @@ impl<'a> Walker<'a> {
             (Depth::Inner, Some([b'\\', b'"', ..])) => at + 1,
             _ => return None,
         };
-        let mask = self.index.quotes(self.depth).get(quote / 64).copied().unwrap_or_default();
+        let mask = self.index.quotes(self.depth, quote / 64).unwrap_or_default();
         (mask >> (quote % 64) & 1 == 1).then_some(quote)
     }
 
@@ -244,32 +253,23 @@ impl<'a> Walker<'a> {
         Ok((Text::escaped(raw, start, if self.depth == Depth::Line { 1 } else { 2 }), self.end))
     }
 
+    #[inline]
     fn next_quote(&self, from: usize) -> Option<usize> {
-        let mask = self.index.quotes(self.depth);
-        let mut word = from / 64;
-        let mut bits = mask.get(word)? & (u64::MAX << (from % 64));
-        while bits == 0 {
-            steps::add(1);
-            word += 1;
-            bits = *mask.get(word)?;
-        }
-        let at = word * 64 + bits.trailing_zeros() as usize;
-        (at < self.end).then_some(at)
+        self.index.next_quote(self.depth, from).filter(|at| *at < self.end)
     }
 
     /// The position after the object or array that opens at `at`. Strings are masked out a word at a time
     /// (a running parity of the quotes), so only brackets that count are visited.
     fn skip(&self, at: usize) -> Result<usize, Malformed> {
-        let (quotes, brackets) = (self.index.quotes(self.depth), self.index.brackets());
         let mut open: u128 = 0; // one bit a level: 1 for an object
         let mut depth = 0u32;
         let mut in_string = 0u64; // all ones while a string crosses the word border
         let mut from = u64::MAX << (at % 64);
-        for word in at / 64..brackets.len() {
-            let quote = quotes.get(word).copied().unwrap_or_default() & from;
+        for (word, marks) in self.index.words().iter().enumerate().skip(at / 64) {
+            let quote = marks.of(self.depth) & from;
             let inside = parity(quote) ^ in_string;
             in_string = ((inside as i64) >> 63) as u64;
-            let mut bits = brackets.get(word).copied().unwrap_or_default() & from & !inside;
+            let mut bits = marks.brackets & from & !inside;
             steps::add(1 + bits.count_ones() as usize);
             from = u64::MAX;
             while bits != 0 {

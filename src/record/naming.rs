@@ -83,3 +83,10 @@ impl Names {
         }
     }
 }
+
+impl Naming {
+    /// No log line has a say in how its service and cluster are called.
+    pub fn leaves_it_to_the_envelope(&self) -> bool {
+        self.service.is_empty() && self.cluster.is_empty() && self.map.is_empty()
+    }
+}

@@ -90,21 +90,21 @@ pub(super) fn severity(value: &Value<'_>) -> Option<Level> {
 
 impl<'a> Line<'a> {
     fn walker(self, span: &Span<'a>) -> Walker<'a> {
-        Walker::within(self.bytes, self.index, span.end, span.depth)
+        Walker::within(self.bytes, self.index, span.end(), span.depth)
     }
 
     /// Of an object; of anything else there are none.
     fn fields(self, value: Value<'a>, each: impl FnMut(Field<'a>)) {
         if let Value::Object(span) = value {
             // Its brackets are known to match; a fault further in hides what follows it.
-            let _read = self.walker(&span).object(span.start, each);
+            let _read = self.walker(&span).object(span.start(), each);
         }
     }
 
     fn elements(self, value: Value<'a>, mut each: impl FnMut(Value<'a>)) {
         let Value::Array(span) = value else { return };
         let walker = self.walker(&span);
-        let mut at = walker.blanks(span.start + 1);
+        let mut at = walker.blanks(span.start() + 1);
         while let Ok((element, after)) = walker.value(at) {
             steps::add(1);
             each(element);

@@ -3,9 +3,15 @@
 //! Consulted only when the line has no field of that name itself, and only for lines that hold a request: whatever
 //! else an application calls its status is its own affair.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 /// Does a prober's name stand anywhere in it?
 pub(super) fn names_probe(text: &[u8]) -> bool {
-    super::access::PROBES.iter().any(|probe| memchr::memmem::find(text, probe).is_some())
+    // Building these costs more than most searches.
+    static PROBES: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| super::access::PROBES.map(Finder::new));
+    PROBES.iter().any(|probe| probe.find(text).is_some())
 }
 
 /// Where else to look for what rules call `name`.

@@ -10,19 +10,33 @@ use super::steps;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Text<'a> {
     raw: &'a [u8],
-    /// Where `raw` begins in its line.
-    start: usize,
+    /// Where `raw` begins in its line. (Lines are of megabytes at the most; texts are copied a lot.)
+    start: u32,
     /// 0: the text itself. 1: within a JSON string. 2: within a JSON string within a JSON string.
     escapes: u8,
+    /// No byte of it is escaped but quotes, each by one backslash.
+    only_quotes: bool,
 }
 
 impl<'a> Text<'a> {
     pub fn plain(raw: &'a [u8]) -> Self {
-        Text { raw, start: 0, escapes: 0 }
+        Text { raw, start: 0, escapes: 0, only_quotes: false }
     }
 
     pub fn escaped(raw: &'a [u8], start: usize, escapes: u8) -> Self {
-        Text { raw, start, escapes }
+        Text { raw, start: start as u32, escapes, only_quotes: false }
+    }
+
+    /// The same text, whose only escape, within one JSON string, is known to be `\"`.
+    pub(super) fn of_quotes(self) -> Self {
+        Text { only_quotes: self.escapes == 1, ..self }
+    }
+
+    /// Bytes in which a text without quotes and backslashes stands exactly if it stands in this text; `None` where
+    /// only the text itself tells.
+    pub fn searchable(&self) -> Option<&'a [u8]> {
+        // What is between two escapes is the same in both, and nothing that is looked for reaches over one.
+        (self.only_quotes || !self.has_escapes()).then_some(self.raw)
     }
 
     /// A piece of this text, escaped as it is. (`start` then means nothing: no JSON is walked within it.)
@@ -32,19 +46,24 @@ impl<'a> Text<'a> {
 
     /// What follows the first `length` bytes, where these have no escapes in them.
     pub fn after(self, length: usize) -> Self {
-        Text { raw: self.raw.get(length..).unwrap_or_default(), start: self.start + length, ..self }
+        Text { raw: self.raw.get(length..).unwrap_or_default(), start: self.start + length as u32, ..self }
     }
 
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
+    /// How many layers of escaping lie over it.
+    pub fn escapes(&self) -> u8 {
+        self.escapes
+    }
+
     pub fn start(&self) -> usize {
-        self.start
+        self.start as usize
     }
 
     pub fn end(&self) -> usize {
-        self.start + self.raw.len()
+        self.start() + self.raw.len()
     }
 
     /// Equal to `text`, whatever its escaping.

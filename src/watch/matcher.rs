@@ -11,8 +11,10 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::rule::pattern::Pattern;
 use super::rule::{Expr, Literal, Op, Rule};
+use crate::record::fields::Name;
 use crate::record::json::Value;
 use crate::record::level::Level;
+use crate::record::text::Text;
 use crate::record::{Derived, Record, number_of};
 
 /// The rules of one set, compiled.
@@ -21,12 +23,14 @@ pub struct Program {
     rules: Vec<Node>,
     /// All texts looked for in the message; `None` when there are none.
     needles: Option<AhoCorasick>,
+    /// None of them holds a quote or a backslash.
+    are_plain: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum FieldName {
     Derived(Derived),
-    Body(String),
+    Body(Name),
 }
 
 enum Node {
@@ -35,8 +39,8 @@ enum Node {
     Not(Box<Node>),
     /// The field, by its place in `fields`.
     Test(usize, Test),
-    /// The message contains this text.
-    Message(Box<[u8]>),
+    /// The message contains one of these texts.
+    Message(Vec<Box<[u8]>>),
 }
 
 enum Test {
@@ -79,11 +83,10 @@ struct Reading<'r, 'a> {
     program: &'r Program,
     record: &'r Record<'a>,
     values: Vec<Option<Seen<'a>>>,
+    /// The message, where one of the program's texts stands in it; looked for once.
     message: Option<Option<Cow<'a, [u8]>>>,
-    needle_hit: Option<bool>,
 }
 
-#[derive(Clone)]
 struct Seen<'a> {
     value: Option<Value<'a>>,
     /// The value as a number; read off its digits once.
@@ -103,14 +106,15 @@ impl Program {
         // the same question for every kind.
         let all = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&texts);
         let needles = if texts.is_empty() { None } else { all.ok() };
-        Program { fields, rules, needles }
+        let are_plain = !texts.iter().any(|text| text.iter().any(|b| matches!(b, b'"' | b'\\')));
+        Program { fields, rules, needles, are_plain }
     }
 
     /// The places of the rules that `record` matches, in order.
     pub fn matches<'a>(&self, record: &Record<'a>, scratch: &mut Scratch, mut hit: impl FnMut(usize)) {
         let mut values = recycled(std::mem::take(&mut scratch.values));
         values.resize_with(self.fields.len(), || None);
-        let mut reading = Reading { program: self, record, values, message: None, needle_hit: None };
+        let mut reading = Reading { program: self, record, values, message: None };
         for (place, rule) in self.rules.iter().enumerate() {
             if reading.holds(rule) {
                 hit(place);
@@ -129,17 +133,30 @@ fn recycled<'a, 'b>(mut values: Vec<Option<Seen<'a>>>) -> Vec<Option<Seen<'b>>> 
 fn node(expr: &Expr, fields: &mut Vec<FieldName>, texts: &mut Vec<Box<[u8]>>) -> Node {
     match expr {
         Expr::All(all) => Node::All(all.iter().map(|e| node(e, fields, texts)).collect()),
-        Expr::Any(any) => Node::Any(any.iter().map(|e| node(e, fields, texts)).collect()),
+        Expr::Any(any) => {
+            // What is asked of the message is asked once, and last: it is the longest to look through.
+            let (mut nodes, mut messages) = (Vec::new(), Vec::new());
+            for expr in any {
+                match node(expr, fields, texts) {
+                    Node::Message(texts) => messages.extend(texts),
+                    other => nodes.push(other),
+                }
+            }
+            if !messages.is_empty() {
+                nodes.push(Node::Message(messages));
+            }
+            Node::Any(nodes)
+        }
         Expr::Not(inner) => Node::Not(Box::new(node(inner, fields, texts))),
         Expr::Test { field, op: Op::Contains(text) } if field == "message" => {
             let text: Box<[u8]> = text.as_bytes().into();
             texts.push(text.clone());
-            Node::Message(text)
+            Node::Message(vec![text])
         }
         Expr::Test { field, op } => {
             let name = match Derived::from_name(field) {
                 Some(derived) => FieldName::Derived(derived),
-                None => FieldName::Body(field.strip_prefix("body.").unwrap_or(field).to_owned()),
+                None => FieldName::Body(Name::of(field.strip_prefix("body.").unwrap_or(field))),
             };
             let place = fields.iter().position(|f| *f == name).unwrap_or_else(|| {
                 fields.push(name);
@@ -189,26 +206,31 @@ impl<'a> Reading<'_, 'a> {
             Node::All(all) => all.iter().all(|n| self.holds(n)),
             Node::Any(any) => any.iter().any(|n| self.holds(n)),
             Node::Not(inner) => !self.holds(inner),
-            Node::Message(text) => self.message_contains(text),
+            Node::Message(texts) => match self.message() {
+                Some(message) => texts.iter().any(|text| memchr::memmem::find(message, text).is_some()),
+                None => false,
+            },
             Node::Test(place, test) => {
-                let seen = self.seen(*place);
-                holds(test, &seen)
+                if let Some(None) = self.values.get(*place) {
+                    self.see(*place);
+                }
+                matches!(self.values.get(*place), Some(Some(seen)) if holds(test, seen))
             }
         }
     }
 
-    fn seen(&mut self, place: usize) -> Seen<'a> {
-        if let Some(Some(seen)) = self.values.get(place) {
-            return seen.clone();
-        }
+    /// Reads a field. (Apart, so that going through the rules needs no room for it.)
+    #[inline(never)]
+    fn see(&mut self, place: usize) {
         let mut level = None;
         let value = match self.program.fields.get(place) {
             Some(FieldName::Derived(Derived::Level)) => {
-                level = Some(self.record.level());
-                self.record.derived(Derived::Level)
+                let of_record = self.record.level();
+                level = Some(of_record);
+                Some(Value::Text(Text::plain(of_record.as_str().as_bytes())))
             }
             Some(FieldName::Derived(derived)) => self.record.derived(*derived),
-            Some(FieldName::Body(path)) => self.record.body_field(path),
+            Some(FieldName::Body(name)) => self.record.body_named(name),
             None => None,
         };
         let value = value.filter(|v| *v != Value::Null);
@@ -218,25 +240,28 @@ impl<'a> Reading<'_, 'a> {
             Some(Value::Int(n)) => Some(*n as f64),
             _ => None,
         };
-        let seen = Seen { value, number, level };
         if let Some(slot) = self.values.get_mut(place) {
-            *slot = Some(seen.clone());
+            *slot = Some(Seen { value, number, level });
         }
-        seen
     }
 
-    fn message_contains(&mut self, text: &[u8]) -> bool {
+    /// The message, if it holds any of the program's texts.
+    #[inline(never)]
+    fn message(&mut self) -> Option<&[u8]> {
+        let Program { needles, are_plain, .. } = self.program;
         let record = self.record;
-        let message = self.message.get_or_insert_with(|| match record.message() {
-            Some(Value::Text(text)) => Some(text.decoded()),
-            Some(Value::Object(span) | Value::Array(span)) => Some(Cow::Borrowed(span.raw)),
-            _ => None,
+        let message = self.message.get_or_insert_with(|| {
+            let message = match record.message()? {
+                Value::Text(text) => match text.searchable().filter(|_| *are_plain) {
+                    Some(raw) => Cow::Borrowed(raw),
+                    None => text.decoded(),
+                },
+                Value::Object(span) | Value::Array(span) => Cow::Borrowed(span.raw),
+                _ => return None,
+            };
+            needles.as_ref().is_none_or(|all| all.is_match(message.as_ref())).then_some(message)
         });
-        let Some(message) = message else { return false };
-        let needles = &self.program.needles;
-        let hit =
-            *self.needle_hit.get_or_insert_with(|| needles.as_ref().is_none_or(|all| all.is_match(message.as_ref())));
-        hit && memchr::memmem::find(message, text).is_some()
+        message.as_deref()
     }
 }
 
