@@ -367,7 +367,22 @@ impl<'a> Record<'a> {
                 known.take(field);
             }
         }
-        Record { line, place, cut, of_docker, index, delivery, shape, envelope, own, inner, body, plain, known, exception }
+        Record {
+            line,
+            place,
+            cut,
+            of_docker,
+            index,
+            delivery,
+            shape,
+            envelope,
+            own,
+            inner,
+            body,
+            plain,
+            known,
+            exception,
+        }
     }
 
     /// The record itself, as it came.

@@ -18,10 +18,11 @@ use super::envelope::{Envelope, VALUES};
 use super::json::{Field, Value};
 use super::text::Text;
 
-/// Shapes that are remembered: fluentd's driver writes its keys in any order, so that one container has dozens.
-pub const SHAPES_MAX: usize = 512;
+/// Shapes that are remembered: docker's driver writes its keys in any order, so that one container has dozens. With
+/// what each may have around it, 256 KiB a request.
+pub const SHAPES_MAX: usize = 256;
 /// Bytes around `log` that are remembered; FireLens puts some 400 there.
-const AROUND_MAX: usize = 1024;
+const AROUND_MAX: usize = 768;
 /// Fields beside the envelope's that are remembered.
 const OWN_MAX: usize = 16;
 /// Bytes that tell where a shape is kept: enough to reach into a container's id.
@@ -76,8 +77,8 @@ enum Stored {
 struct Place {
     /// In `behind`, not in `before`.
     is_behind: bool,
-    from: usize,
-    length: usize,
+    from: u16,
+    length: u16,
 }
 
 /// A line that looks like an earlier one.
@@ -150,15 +151,13 @@ impl Shapes {
         };
 
         let place = |part: &[u8]| {
-            let from = part.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
-            let within = |from: usize, of: &[u8]| from + part.len() <= of.len();
-            match from.checked_sub(log.end()) {
-                Some(from) => within(from, behind).then_some(Place { is_behind: true, from, length: part.len() }),
-                None => {
-                    let from = from.checked_sub(start)?;
-                    within(from, before).then_some(Place { is_behind: false, from, length: part.len() })
-                }
-            }
+            let at = part.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
+            let (is_behind, from, of) = match at.checked_sub(log.end()) {
+                Some(from) => (true, from, behind),
+                None => (false, at.checked_sub(start)?, before),
+            };
+            of.get(from..)?.get(..part.len())?;
+            Some(Place { is_behind, from: u16::try_from(from).ok()?, length: u16::try_from(part.len()).ok()? })
         };
         let text = |text: Text<'_>| Some(Stored::Text { place: place(text.raw())?, escapes: text.escapes() });
         let stored = |value: Value<'a>| match value {
@@ -263,8 +262,8 @@ impl<'a> Known<'_, 'a> {
     #[inline(always)]
     fn value(&self, stored: &Stored) -> Value<'a> {
         let part = |place: &Place| {
-            let from = place.from + if place.is_behind { self.text.end } else { self.start };
-            (self.line.get(from..from + place.length).unwrap_or_default(), from)
+            let from = usize::from(place.from) + if place.is_behind { self.text.end } else { self.start };
+            (self.line.get(from..from + usize::from(place.length)).unwrap_or_default(), from)
         };
         match stored {
             Stored::Date => Value::Number(self.date),

@@ -1,5 +1,7 @@
 //! A whole body staged: the same however the network cuts it, and whatever its bytes are.
 
+mod alone;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
