@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use regex_syntax::ParserBuilder;
 use serde_json::Value;
 
 /// One thing that is wrong, and where.
@@ -105,6 +106,21 @@ impl From<Fault> for Faults {
     fn from(fault: Fault) -> Self {
         Self(vec![fault])
     }
+}
+
+// === patterns ===
+
+/// What is wrong with the syntax of a regular expression, as the rest of a sentence, with its place. `utf8`: it may
+/// match whole characters only. The library that compiles words its errors for a terminal, as a drawing.
+pub fn pattern_syntax(pattern: &str, nesting_max: u32, utf8: bool) -> Option<String> {
+    let error = ParserBuilder::new().utf8(utf8).nest_limit(nesting_max).build().parse(pattern).err()?;
+    let (offset, what) = match &error {
+        regex_syntax::Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
+        regex_syntax::Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
+        other => (0, other.to_string()),
+    };
+    let place = pattern.get(..offset).map_or(0, |before| before.chars().count()) + 1;
+    Some(format!("is no regular expression: {what} (at character {place})"))
 }
 
 // === keys and values as messages show them ===

@@ -11,12 +11,11 @@
 //! vectors, by the library itself: nothing of ours comes before it.
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::ParserBuilder;
 use serde_json::Value;
 
 use super::parse::within;
 use super::{Expr, Op, Rule};
-use crate::fault::{Fault, shown};
+use crate::fault::{Fault, pattern_syntax, shown};
 
 /// A pattern longer than that is a program, not a condition.
 pub const PATTERN_MAX_CHARS: usize = 1_000;
@@ -37,16 +36,8 @@ pub struct Pattern(Regex);
 impl Pattern {
     /// `Err`: what is wrong with it, as the rest of a sentence.
     pub fn new(text: &str) -> Result<Pattern, String> {
-        // The one that compiles words its errors for a terminal, as a drawing; this one says where.
-        let parsed = ParserBuilder::new().utf8(false).nest_limit(NESTING_MAX).build().parse(text);
-        if let Err(error) = parsed {
-            let (offset, what) = match &error {
-                regex_syntax::Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
-                regex_syntax::Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
-                other => (0, other.to_string()),
-            };
-            let place = text.get(..offset).map_or(0, |before| before.chars().count()) + 1;
-            return Err(format!("is no regular expression: {what} (at character {place})"));
+        if let Some(what) = pattern_syntax(text, NESTING_MAX, false) {
+            return Err(what);
         }
         let built = RegexBuilder::new(text)
             .size_limit(COMPILED_MAX_BYTES)
