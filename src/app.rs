@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::notify::alerts::Alerts;
 use crate::notify::text::Stdout;
 use crate::notify::{Channel, deliver, slack};
+use crate::redact;
 use crate::server::access::{Gate, Retirement, Token};
 use crate::server::connections::Connections;
 use crate::server::control::{About, Control};
@@ -128,6 +129,8 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     };
     let (store, loaded) = opened?;
     let seed = loaded.seed;
+    // Before anything that was kept is read: it is redacted again.
+    redact::configure(&config.redact, seed).map_err(|e| start(&e))?;
     let parts = Parts {
         settings: engine::Settings {
             lateness_ms: seconds_ms(config.time.lateness_seconds),

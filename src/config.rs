@@ -26,6 +26,7 @@ use ipnet::IpNet;
 use crate::fault::Faults;
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;
+use crate::redact::policy::Policy;
 use crate::secret::Secret;
 use crate::watch::rule::Rule;
 
@@ -43,6 +44,8 @@ pub struct Config {
     /// `None`: escalations are told on stdout and in the alerts file only.
     pub slack: Option<Slack>,
     pub notify: Notify,
+    /// What is hidden of log text beyond secrets.
+    pub redact: Policy,
     pub log: Log,
     /// `None`: the built-in watches run while no `[[watch]]` is configured.
     pub builtin_watches: Option<bool>,

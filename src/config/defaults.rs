@@ -187,6 +187,17 @@ pub const ALERTS_PATH: &str = "alerts.jsonl";
 /// Some ten thousand alerts before the file is rotated.
 pub const ALERTS_MAX_BYTES: Whole = whole(16 * MIB, 4 * KIB, 16 * GIB);
 
+// === redact ===
+
+/// Whom a line speaks of is nobody's business in a channel; equal ones can still be told to be equal.
+pub const REDACT_EMAILS: bool = true;
+
+/// What may not even be stored by most who log it by mistake.
+pub const REDACT_CARDS: bool = true;
+
+/// Without them few network faults can be followed.
+pub const REDACT_IPS: bool = false;
+
 // === log ===
 
 pub const LOG_LEVEL: &str = "info";

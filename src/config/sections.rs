@@ -3,6 +3,7 @@
 //! Always gives a whole [`Config`] and all faults beside it; the caller uses one or the other. A
 //! check between two keys is made only where both were read well, so one mistake is one fault.
 
+mod redact;
 mod server;
 mod service_map;
 
@@ -36,6 +37,7 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         escalation: escalation(root.section("escalation")),
         slack: slack(root.section("slack")),
         notify: notify(root.section("notify")),
+        redact: redact::read(root.section("redact")),
         log: log(root.section("log")),
         builtin_watches: root.flag("builtin_watches"),
         watches: watches(&mut root),

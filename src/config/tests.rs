@@ -6,6 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::record::naming::{Mapping, Names, Source};
+use crate::redact::policy::Custom;
 use crate::watch::rule::{Expr, Literal, Op};
 
 const LONG: &str = "0123456789abcdef";
@@ -104,6 +105,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.escalation, Escalation { dedup_seconds: 3600, settle_seconds: 2 });
     assert!(config.slack.is_none());
     assert_eq!(config.notify, Notify { alerts_path: Some("alerts.jsonl".into()), alerts_max_bytes: 16 << 20 });
+    assert_eq!(config.redact, Policy::default());
     assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!((config.builtin_watches, config.watches.len(), config.failpoint), (None, 0, None));
 }
@@ -213,6 +215,13 @@ fn everything_can_be_set() {
             alerts_path = ""
             alerts_max_bytes = 4096
 
+            [redact]
+            emails = false
+            cards = false
+            ips = true
+            patterns = [{ name = "customer", regex = "CUST-[0-9]+" }]
+            fields = ["iban", "customer.name"]
+
             [log]
             format = "json"
             level = "debug"
@@ -291,6 +300,14 @@ fn everything_can_be_set() {
     let Some(Slack { target: SlackTarget::Bot { token, channel, api_url } }) = config.slack else { panic!("a bot") };
     assert_eq!((token.expose(), channel.as_str(), api_url.as_str()), ("xoxb-1", "alerts", "http://127.0.0.1:99/api"));
     assert_eq!(config.notify, Notify { alerts_path: None, alerts_max_bytes: 4096 });
+    let redact = Policy {
+        emails: false,
+        cards: false,
+        ips: true,
+        patterns: vec![Custom::new("customer", "CUST-[0-9]+").unwrap()],
+        fields: vec!["iban".into(), "customer.name".into()],
+    };
+    assert_eq!(config.redact, redact);
     assert_eq!(config.log, Log { format: LogFormat::Json, level: "debug".to_owned() });
     assert_eq!(config.builtin_watches, Some(true));
     assert_eq!(config.watches.iter().map(|rule| rule.label.as_str()).collect::<Vec<_>>(), ["a", "b"]);
