@@ -7,11 +7,13 @@
 //!
 //! Ingest never waits for any of this.
 
+pub mod builtin;
 pub mod known;
 pub mod model;
 pub mod prompt;
 pub mod sketch;
 pub mod template;
+pub mod threshold;
 pub mod verdict;
 
 use serde_json::Value;
