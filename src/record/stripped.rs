@@ -69,7 +69,8 @@ impl Sample {
     }
 }
 
-/// The stripped form of `record`, as one line of JSON. Not yet redacted.
+/// The stripped form of `record`, as one line of JSON. Its values are redacted, one by one; what a name tells of its
+/// value is not seen yet.
 fn stripped(record: &Record<'_>) -> String {
     let mut out = Map::new();
     out.insert("level".into(), record.level().as_str().into());
@@ -124,13 +125,10 @@ fn first_line(value: &Value<'_>) -> String {
     text.lines().next().filter(|line| !line.starts_with("Traceback ")).unwrap_or_default().trim().to_owned()
 }
 
+/// The head of `text`, redacted before it is cut: half a secret is not known as one.
 fn cut(text: &str, max: usize) -> String {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let head = text.get(..end).unwrap_or_default();
-    if end < text.len() { format!("{head}…") } else { head.to_owned() }
+    let clean = Redacted::new(text);
+    if clean.as_str().len() > max { clean.cut(max + "…".len()).to_string() } else { clean.to_string() }
 }
 
 #[cfg(test)]

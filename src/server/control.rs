@@ -17,6 +17,7 @@ use crate::ingest::{Phase, quarantine::Quarantine, services::Services};
 use crate::ledger::window::Phase as WindowPhase;
 use crate::ledger::{Ledger, Refused};
 use crate::metrics::Metrics;
+use crate::redact::Redacted;
 use crate::watch::rule::Rule;
 use crate::watch::{Watch, group_values};
 
@@ -246,7 +247,10 @@ fn show(watch: &Watch, ledger: &Ledger, groups: &Groups) -> Value {
         .take(GROUPS_SHOWN)
         .map(|group| {
             let names = watch.rule.group_by.iter().cloned();
-            let key: Map<String, Value> = names.zip(group_values(&group.group).into_iter().map(Value::from)).collect();
+            // A rule may group by whatever a line says.
+            let values = group_values(&group.group).into_iter();
+            let values = values.map(|value| Value::from(Redacted::new(&value).one_line().as_str()));
+            let key: Map<String, Value> = names.zip(values).collect();
             json!({"key": key, "count": group.count, "state": word(group.phase)})
         })
         .collect();

@@ -16,6 +16,7 @@ mod quarantine;
 mod real;
 mod records;
 mod refusals;
+mod secrets;
 mod slack;
 mod story;
 mod world;
