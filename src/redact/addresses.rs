@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn first(found: &[Range<usize>], text: &str) -> Option<String> {
-        found.first().map(|range| text[range.clone()].to_owned())
+        found.first().and_then(|range| text.get(range.clone())).map(str::to_owned)
     }
 
     #[test]

@@ -178,7 +178,8 @@ mod tests {
             let card = (0..10).map(|check| format!("4{body:014}{check}")).find(|number| {
                 luhn(&number.bytes().map(|b| b - b'0').collect::<Vec<_>>())
             }).unwrap();
-            prop_assert_eq!(find(&format!("card {card}, ok")), [5..21]);
+            let found = find(&format!("card {card}, ok"));
+            prop_assert_eq!((found.len(), found.first()), (1, Some(&(5..21))));
         }
     }
 }

@@ -51,6 +51,8 @@ struct Found<'n> {
     name: &'n str,
 }
 
+type Finder = fn(&str) -> Vec<Range<usize>>;
+
 // === impl Engine ===
 
 impl Engine {
@@ -175,7 +177,7 @@ impl Engine {
     }
 
     fn identities(&self, text: &str, marks: &[(usize, usize)], found: &mut Vec<Found<'_>>) {
-        let finders: [(bool, fn(&str) -> Vec<Range<usize>>); 3] =
+        let finders: [(bool, Finder); 3] =
             [(self.emails, addresses::emails), (self.cards, cards::find), (self.ips, addresses::ips)];
         for (place, ((wanted, find), name)) in finders.into_iter().zip(IDENTITIES).enumerate() {
             let places = if wanted { find(text) } else { Vec::new() };

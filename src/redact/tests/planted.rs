@@ -96,7 +96,7 @@ const WHOLE: &[&str] = &[
     "GET /cb?code=«4/0AX4XfWh-aB1cD2eF3»&state=xyz HTTP/1.1", "GET /maps?key=«aB1cD2eF3gH4»&q=a HTTP/1.1",
     concat!("-----BEGIN OPENSSH PRIV", "ATE KEY-----\n«b3BlbnNzaC1rZXktdjEAAAAABG5vbmU»\n-----END OPENSSH PRIV", "ATE KEY-----"),
     concat!("-----BEGIN PGP PRIV", "ATE KEY BLOCK-----\n\n«lQOYBGJxZ8kBCADh2m»\n=aB1c\n-----END PGP PRIV", "ATE KEY BLOCK-----"),
-    concat!("PuTTY-User-Key-File-2: ssh-rsa\nEncryption: none\nComment: a\nPrivate-Lines: 1\n«AAABAQCk2mN8pQ4rS6tU8vW0xY2z»\nPrivate-MAC: 0f1e2d3c"),
+    "PuTTY-User-Key-File-2: ssh-rsa\nEncryption: none\nComment: a\nPrivate-Lines: 1\n«AAABAQCk2mN8pQ4rS6tU8vW0xY2z»\nPrivate-MAC: 0f1e2d3c",
     concat!(r#"{"type":"service_account","private_key_id":"0f1e","private_key":"-----BEGIN PRIV"#, r#"ATE KEY-----\n«MIIEvQIBADANBgkqhkiG9w0B»\n-----END PRIV"#, r#"ATE KEY-----\n","client_id":"1"}"#),
     concat!(r#"{"log":"{\"private_key\":\"-----BEGIN PRIV"#, r#"ATE KEY-----\\n«MIIEvQIBADANBgkqhkiG9w0B»\\n-----END PRIV"#, r#"ATE KEY-----\\n\"}"}"#),
 ];

@@ -279,10 +279,8 @@ fn is_meant(message: &str, at: usize, word: &str, goes_on: bool) -> bool {
     let joins = |c: char| c.is_alphanumeric() || c == '_' || c == '-' || c == '/';
     let begins =
         !before.ends_with(|c| joins(c) || c == '.' && !goes_on) || word.starts_with(|c: char| !c.is_alphanumeric());
-    let ends = goes_on
-        || word.ends_with(':')
-        || !after.starts_with(joins)
-            && !(after.starts_with('.') && after.get(1..).is_some_and(|rest| rest.starts_with(joins)));
+    let is_cut_off = after.strip_prefix('.').unwrap_or(after).starts_with(joins);
+    let ends = goes_on || word.ends_with(':') || !is_cut_off;
     begins && ends && !is_negated(before) && !is_a_name(word, before, after) && !is_none(after)
 }
 
