@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::{self, Config, Origin as ConfigOrigin, Retired, tls};
+use crate::config::{self, Config, Origin as ConfigOrigin, Provider, Retired, tls};
 use crate::escalation;
 use crate::failpoint::Failpoint;
 use crate::ingest::quarantine::Bounds;
@@ -36,12 +36,21 @@ use crate::server::pace::Deadlines;
 use crate::server::{Listener, Role, Server, serve};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
+use crate::triage::novel::{Intake, Novel};
+use crate::triage::prompt::Limits;
+use crate::triage::view::View;
+use crate::triage::{self, kinds, worker};
 use crate::watch::{Origin, Watch, builtin};
 
 /// How often time is let pass: the resolution of "resolved" and "no data".
 const TICK: Duration = Duration::from_millis(250);
 /// Part of the time for stopping that the outbox may take.
 const OUTBOX_DRAIN: Duration = Duration::from_secs(5);
+
+/// Batches with unknown lines that may wait for triage, a burst at the flush tick; more are offered again.
+const INTAKE_BATCHES: usize = 256;
+/// For triage to store what it has decided.
+const TRIAGE_STOP: Duration = Duration::from_secs(3);
 
 /// Connections of the control listener: people, Prometheus, health checks.
 const CONTROL_CONNECTIONS: usize = 256;
@@ -99,9 +108,13 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
 
     let destinations = destinations(&config).map_err(|e| start(&e))?;
     let names: Vec<&'static str> = destinations.iter().map(Channel::name).collect();
+    let view = Arc::new(View::default());
+    let (intake, inbox) = Intake::new(INTAKE_BATCHES);
+    let intake = (config.triage.provider != Provider::Off).then_some(intake);
     let (phase, phases) = watch::channel(Phase::Starting);
     let (stopping, stopped) = watch::channel(false);
-    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases));
+    let triaged = (intake.clone(), view.clone());
+    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
     let address = |role: &[Role]| {
         let found = listeners.iter().find(|l| role.contains(&l.role)).and_then(|l| l.socket.local_addr().ok());
@@ -127,7 +140,8 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         opened = open_store(&config.store) => opened,
         () = &mut stop => return Ok(()),
     };
-    let (store, loaded) = opened?;
+    let (store, mut loaded) = opened?;
+    let notes = std::mem::take(&mut loaded.triage);
     let seed = loaded.seed;
     // Before anything that was kept is read: it is redacted again.
     redact::configure(&config.redact, seed).map_err(|e| start(&e))?;
@@ -141,6 +155,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
             escalation: escalation::Settings {
                 dedup_ms: seconds_ms(config.escalation.dedup_seconds),
                 settle_ms: seconds_ms(config.escalation.settle_seconds),
+                proposed_per_hour: config.triage.messages_per_hour,
             },
             destinations: names,
         },
@@ -160,6 +175,8 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         delivering.spawn(deliver::deliver(outbox.clone(), channel, metrics.deliveries.clone(), now_ms));
     }
     let ticking = tokio::spawn(tick(ledger.clone()));
+    let triaging = intake.map(|intake| Triaging { intake, inbox, seed, notes, view, stopped: stopped.clone() });
+    let triaging = triaging.map(|t| triage_thread(&config, t, &ledger, &metrics)).transpose()?;
     phase.send_replace(Phase::Ready { ledger: ledger.clone(), seed });
     tracing::info!(store = %config.store.path.display(), watches = ledger.watches().watches().len(), "ready");
 
@@ -186,6 +203,11 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         );
     }
     ticking.abort();
+    if let Some(triaging) = triaging
+        && tokio::time::timeout(TRIAGE_STOP, triaging).await.is_err()
+    {
+        tracing::warn!("triage did not come to its end; what it had not stored waits in the lines' own notes");
+    }
     empty_outbox(&ledger).await;
     delivering.abort_all();
     ledger.close().await;
@@ -286,6 +308,7 @@ fn server(
     names: &[&'static str],
     metrics: &Metrics,
     phases: &watch::Receiver<Phase>,
+    (intake, view): (Option<Arc<Intake>>, Arc<View>),
 ) -> Server {
     let settings = ingest::Settings {
         max_line_bytes: config.ingest.max_line_bytes,
@@ -303,6 +326,7 @@ fn server(
         request_time: Duration::from_secs(config.server.request_seconds),
         tag_header: config.ingest.tag_header.to_ascii_lowercase(),
         quarantine: Bounds { max_samples: config.quarantine.max_samples, max_bytes: config.quarantine.max_bytes },
+        intake,
     };
     let grace_ms = seconds_ms(config.server.retired_grace_seconds);
     let started_ms = now_ms();
@@ -324,6 +348,7 @@ fn server(
             metrics: metrics.clone(),
             quarantine: ingest.quarantine.clone(),
             services: ingest.services.clone(),
+            triage: view.clone(),
             clock: now_ms,
             started_ms,
             about: About {
@@ -372,6 +397,82 @@ fn destinations(config: &Config) -> Result<Vec<Channel>, reqwest::Error> {
         channels.push(Channel::Alerts(Alerts::new(path.clone(), config.notify.alerts_max_bytes)));
     }
     Ok(channels)
+}
+
+/// What triage begins with.
+struct Triaging {
+    intake: Arc<Intake>,
+    inbox: tokio::sync::mpsc::Receiver<Vec<Novel>>,
+    seed: u64,
+    notes: Vec<(String, Vec<u8>)>,
+    view: Arc<View>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// On a thread of its own: telling kinds apart is work, and no request waits for it.
+fn triage_thread(
+    config: &Config,
+    with: Triaging,
+    ledger: &Ledger,
+    metrics: &Metrics,
+) -> Result<tokio::sync::oneshot::Receiver<()>, Failure> {
+    let settings = &config.triage;
+    let parts = worker::Parts {
+        settings: worker::Settings {
+            batch_lines: settings.batch_lines,
+            batch_wait_ms: seconds_ms(settings.batch_seconds),
+            bounds: kinds::Bounds {
+                max_kinds: settings.max_kinds,
+                max_waiting: settings.queue_batches.saturating_mul(settings.batch_lines),
+            },
+            patience_ms: seconds_ms(settings.patience_seconds),
+            ignore_ms: seconds_ms(settings.ignore_seconds),
+            lateness_ms: seconds_ms(config.time.lateness_seconds),
+            naming: Arc::new(config.record.clone()),
+            seed: settings.seed,
+            tune_every: Duration::from_secs(settings.tune_minutes.saturating_mul(60)),
+        },
+        ledger: ledger.clone(),
+        intake: with.intake,
+        inbox: with.inbox,
+        provider: provider(settings)?,
+        limits: Limits::default(),
+        seed: with.seed,
+        notes: with.notes,
+        metrics: metrics.clone(),
+        view: with.view,
+        stopped: with.stopped,
+        clock: now_ms,
+    };
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let thread = std::thread::Builder::new().name("triage".into()).spawn(move || {
+        let _ended = ended;
+        runtime.block_on(worker::run(parts));
+    });
+    thread.map_err(|e| Failure::Start(format!("no thread for triage: {e}")))?;
+    Ok(end)
+}
+
+/// Whom triage asks.
+fn provider(settings: &config::Triage) -> Result<triage::model::Provider, Failure> {
+    use triage::model::{DEFAULT_MODEL, OLLAMA_URL, Patience, Target};
+    let model = settings.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    let url = settings.url.clone();
+    let target = match settings.provider {
+        Provider::Builtin | Provider::Off => Target::None,
+        Provider::Auto => Target::Auto { url: url.unwrap_or_else(|| OLLAMA_URL.to_owned()), model },
+        Provider::Ollama => Target::Ollama { url: url.unwrap_or_else(|| OLLAMA_URL.to_owned()), model },
+        Provider::OpenAi => Target::OpenAi { url: url.unwrap_or_default(), model, key: settings.api_key.clone() },
+    };
+    let patience = Patience {
+        load: Duration::from_secs(settings.load_seconds),
+        answer: Duration::from_secs(settings.timeout_seconds),
+        ..Patience::default()
+    };
+    // The provider that the lock file holds. Installed twice only if Slack has done it before.
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    triage::model::Provider::new(target, patience, reqwest::Client::builder).map_err(Failure::Start)
 }
 
 async fn open_store(settings: &config::Store) -> Result<(SqliteStore, crate::store::Loaded), Failure> {

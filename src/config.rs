@@ -46,6 +46,7 @@ pub struct Config {
     pub notify: Notify,
     /// What is hidden of log text beyond secrets.
     pub redact: Policy,
+    pub triage: Triage,
     pub log: Log,
     /// `None`: the built-in watches run while no `[[watch]]` is configured.
     pub builtin_watches: Option<bool>,
@@ -160,6 +161,41 @@ pub struct Notify {
     /// As written; relative to the working directory. `None`: no such file is kept.
     pub alerts_path: Option<PathBuf>,
     pub alerts_max_bytes: u64,
+}
+
+/// Who judges what is new, and within which bounds. No `Debug`: it holds a secret.
+#[derive(Clone)]
+pub struct Triage {
+    pub provider: Provider,
+    /// `None`: the provider's usual address.
+    pub url: Option<String>,
+    /// `None`: the provider's usual model.
+    pub model: Option<String>,
+    pub api_key: Option<Secret>,
+    pub batch_lines: usize,
+    pub batch_seconds: u64,
+    pub queue_batches: usize,
+    pub max_kinds: usize,
+    pub timeout_seconds: u64,
+    pub load_seconds: u64,
+    pub patience_seconds: u64,
+    pub messages_per_hour: usize,
+    pub ignore_seconds: u64,
+    /// 0: never.
+    pub tune_minutes: u64,
+    /// Whether watches are proposed from a sample while there are few.
+    pub seed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Ollama at its usual address if it answers, else the built-in triager.
+    Auto,
+    Ollama,
+    OpenAi,
+    Builtin,
+    /// Nothing is triaged.
+    Off,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

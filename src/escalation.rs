@@ -28,11 +28,14 @@ const HELD_MAX: usize = 10_000;
 const PROPOSED_HELD_MAX: usize = 1_000;
 /// Numbers of those that nobody's rule raised begin after this one: what a model says moves no other's number.
 const PROPOSED_AFTER: u64 = 1_000_000;
+const HOUR_MS: i64 = 3_600_000;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub dedup_ms: i64,
     pub settle_ms: i64,
+    /// Messages an hour about what no person's rule raised; what is beyond is kept and told to nobody.
+    pub proposed_per_hour: usize,
 }
 
 /// Numbered E1, E2, … for good.
@@ -71,6 +74,9 @@ pub struct Escalation {
     /// Raised by triage or by a watch that triage proposed.
     #[serde(default)]
     pub proposed: bool,
+    /// Too many were raised in that hour: nobody was told of it.
+    #[serde(default)]
+    pub held: bool,
     /// Labels of proposed watches that crossed on the same lines.
     #[serde(default)]
     pub also: Vec<String>,
@@ -112,7 +118,7 @@ pub enum Outcome {
     Again,
     /// Of a proposed watch, on lines that a person's or a built-in watch fires for already.
     Covered,
-    /// Of triage, when it has raised as many as it may.
+    /// A proposed one, when as many were told of in the last hour as may be.
     Held,
 }
 
@@ -190,7 +196,9 @@ impl Desk {
         escalation.last_ms = escalation.last_ms.max(crossing.last_ms);
         escalation.first_ms = escalation.first_ms.min(crossing.first_ms);
         // At most one pair of "again" and its end in that time: a flapping service is told of once.
-        let may_tell = escalation.end_told && escalation.again_told_ms.is_none_or(|told| now_ms - told >= dedup_ms);
+        let may_tell = escalation.end_told
+            && !escalation.held
+            && escalation.again_told_ms.is_none_or(|told| now_ms - told >= dedup_ms);
         if !may_tell {
             return (id, Outcome::Added, None);
         }
@@ -205,6 +213,7 @@ impl Desk {
         let next = if crossing.proposed { &mut self.next_proposed } else { &mut self.next_id };
         let id = *next;
         *next += 1;
+        let held = crossing.proposed && self.told_of_proposed(now_ms) >= self.settings.proposed_per_hour;
         let cleaned = |text: &str| Redacted::new(text).one_line().cut(200);
         let escalation = Escalation {
             id,
@@ -230,6 +239,7 @@ impl Desk {
             again_told_ms: None,
             threads: BTreeMap::new(),
             proposed: crossing.proposed,
+            held,
             also: Vec::new(),
         };
         let notice = escalation.notice(NoticeKind::Opened, now_ms);
@@ -237,7 +247,15 @@ impl Desk {
         self.by_fingerprint.insert(fingerprint, id);
         self.by_id.insert(id, escalation);
         self.make_room(crossing.proposed);
+        if held {
+            return (id, Outcome::Held, None);
+        }
         (id, Outcome::Opened, Some(Post { escalation: id, due_ms: now_ms + self.settings.settle_ms, notice }))
+    }
+
+    fn told_of_proposed(&self, now_ms: i64) -> usize {
+        let told = self.by_id.range(PROPOSED_AFTER..).rev().map(|(_, e)| e);
+        told.take_while(|e| now_ms - e.opened_ms < HOUR_MS).filter(|e| !e.held).count()
     }
 
     /// More lines of a window that fires already.
@@ -308,7 +326,7 @@ impl Desk {
     fn tell_end(&mut self, id: u64, kind: NoticeKind, now_ms: i64) -> Option<Post> {
         let escalation = self.change(id)?;
         // Told already, and nothing was told since that it could be the end of.
-        if escalation.end_told {
+        if escalation.end_told || escalation.held {
             return None;
         }
         escalation.end_told = true;
@@ -437,7 +455,7 @@ mod tests {
     }
 
     fn desk() -> Desk {
-        Desk::new(Settings { dedup_ms: HOUR, settle_ms: 2000 })
+        Desk::new(Settings { dedup_ms: HOUR, settle_ms: 2000, proposed_per_hour: 2 })
     }
 
     fn kind(post: &Option<Post>) -> Option<NoticeKind> {

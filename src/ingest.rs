@@ -34,6 +34,7 @@ use crate::alarm::Alarm;
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
 use crate::record::naming::Naming;
+use crate::triage::novel::{Intake, Novelties};
 use admission::{Admission, Room, Weight};
 use decode::{Decoder, Encoding, Fed};
 use quarantine::{From, Quarantine, Rest};
@@ -42,7 +43,7 @@ use services::Services;
 use split::Split;
 use stage::{Batch, Finished, Outcome};
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub max_line_bytes: usize,
     /// Groups that one batch may stage; further ones count in their watch's `~other` group.
@@ -67,6 +68,8 @@ pub struct Settings {
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub quarantine: quarantine::Bounds,
+    /// Where lines of unknown kinds go; `None`: nobody triages.
+    pub intake: Option<Arc<Intake>>,
 }
 
 /// Long enough for a network to stumble, short enough that a drip does not hold its connection for long.
@@ -355,7 +358,7 @@ impl Ingest {
         let committing = tokio::spawn(async move {
             // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
             let _room = room;
-            let Finished { staged, tally, services, rejects } = batch.finish(delivery, began);
+            let Finished { staged, tally, services, rejects, novelties } = batch.finish(delivery, began);
             let has_effect = !staged.groups.is_empty();
             let committed = match ledger.commit(staged).await {
                 Ok(committed) => committed,
@@ -368,6 +371,7 @@ impl Ingest {
                 metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(tally.read());
             } else {
                 tally.publish(&metrics);
+                novelties.into_iter().for_each(Novelties::hand_over);
                 if tally.rejected() > 0 {
                     // Whose records are all of one service, his rejected lines are of it too.
                     let service = if let [only] = services.as_slice() { Some(only.service.as_str()) } else { None };

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::escalation::{Crossing, Escalation};
+use crate::escalation::{Crossing, Escalation, Outcome as Raised};
 use crate::notify::deliver::{Leased, Outbox, Settled};
 use crate::record::stripped::Sample;
 use crate::watch::provenance::Provenance;
@@ -65,7 +65,7 @@ pub struct StagedGroup {
 }
 
 /// Late lines have windows of their own: a backlog makes neither a false storm nor silence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Lane {
     Live,
     Late,
@@ -138,7 +138,7 @@ pub(crate) enum Command {
     DeleteWatch(String, oneshot::Sender<Result<(), Refused>>),
     Adopt(Box<Proposal>, oneshot::Sender<Result<(), Refused>>),
     RollBack(String, oneshot::Sender<Result<(), Refused>>),
-    Raise(Box<Crossing>, oneshot::Sender<Option<u64>>),
+    Raise(Box<(Crossing, StagedGroup)>, oneshot::Sender<Option<(u64, Raised)>>),
     Note(Vec<(String, Option<Vec<u8>>)>, oneshot::Sender<bool>),
     /// The newest escalations, so many at most.
     Escalations(usize, oneshot::Sender<Vec<Escalation>>),
@@ -219,9 +219,10 @@ impl Ledger {
         self.ask(|reply| Command::RollBack(label, reply)).await.ok_or(Refused::Unavailable)?
     }
 
-    /// Escalates what no watch counted; answers its number. `None`: the store cannot commit.
-    pub async fn raise(&self, crossing: Crossing) -> Option<u64> {
-        self.ask(|reply| Command::Raise(Box::new(crossing), reply)).await?
+    /// Escalates `lines` that no watch counted; answers which escalation tells of them. `None`: the store cannot
+    /// commit.
+    pub async fn raise(&self, crossing: Crossing, lines: StagedGroup) -> Option<(u64, Raised)> {
+        self.ask(|reply| Command::Raise(Box::new((crossing, lines)), reply)).await?
     }
 
     /// Stores (or deletes) notes of triage. `false`: the store cannot commit.

@@ -15,6 +15,9 @@ const COMMIT_BUCKETS: (f64, f64, usize) = (0.0001, 2.0, 17);
 /// From an empty body to the 30 s within which every request is answered.
 const INGEST_BUCKETS: (f64, f64, usize) = (0.001, 2.0, 16);
 
+/// From a small model on a fast card to a cold start on a slow disk: 0.1 s to 820 s.
+const MODEL_BUCKETS: (f64, f64, usize) = (0.1, 2.0, 14);
+
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -50,6 +53,14 @@ pub struct Metrics {
     pub outbox_overflowed: IntCounter,
     pub confirmations_dropped: IntCounter,
     pub deliveries: IntCounterVec,
+    pub triage_lines: IntCounterVec,
+    pub triage_calls: IntCounterVec,
+    pub triage_verdicts: IntCounterVec,
+    pub triage_refusals: IntCounterVec,
+    pub triage_kinds: IntGauge,
+    pub triage_waiting: IntGauge,
+    pub model_seconds: Histogram,
+    pub model_tokens: IntCounterVec,
 }
 
 impl Metrics {
@@ -133,6 +144,29 @@ impl Metrics {
                 "Answers heard of which the writer could not be told",
             )?,
             deliveries: counters(r, "deliveries_total", "Delivery attempts", &["channel", "outcome"])?,
+            triage_lines: counters(
+                r,
+                "triage_lines_total",
+                "Lines of kinds that were not known when they came, by what became of them",
+                &["outcome"],
+            )?,
+            triage_calls: counters(r, "triage_calls_total", "Batches a model was asked about", &["outcome"])?,
+            triage_verdicts: counters(
+                r,
+                "triage_verdicts_total",
+                "Kinds of lines that were judged, by what was said",
+                &["outcome"],
+            )?,
+            triage_refusals: counters(
+                r,
+                "triage_refusals_total",
+                "Proposed watches that were not taken in, by reason",
+                &["reason"],
+            )?,
+            triage_kinds: gauge(r, "triage_kinds", "Kinds of lines held")?,
+            triage_waiting: gauge(r, "triage_waiting", "Kinds of lines that wait to be judged")?,
+            model_seconds: histogram(r, "model_seconds", "From a question to a model's answer", MODEL_BUCKETS)?,
+            model_tokens: counters(r, "model_tokens_total", "Tokens sent to models and received", &["direction"])?,
             registry,
         };
         // So that a rate over them is right from the first event on.

@@ -233,7 +233,10 @@ impl Server {
         path: &str,
     ) -> Response<Full<Bytes>> {
         match (path, role) {
-            ("/health", _) => respond::json(StatusCode::OK, &serde_json::json!({"status": "ok"})),
+            ("/health", _) => respond::json(
+                StatusCode::OK,
+                &serde_json::json!({"status": "ok", "triage": self.control.triage.provider()}),
+            ),
             ("/ready", _) => self.ready(),
             ("/ingest", Role::Ingest | Role::Both) => self.ingest(peer, method, request).await,
             (_, Role::Ingest) => {

@@ -7,23 +7,36 @@
 //!
 //! Ingest never waits for any of this.
 
+pub mod ask;
 pub mod builtin;
+pub mod floor;
+pub mod kinds;
 pub mod known;
 pub mod model;
+pub mod novel;
+pub mod own;
 pub mod prompt;
 pub mod sketch;
 pub mod template;
 pub mod threshold;
+pub mod trial;
 pub mod verdict;
+pub mod verdicts;
+pub mod view;
+pub mod worker;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::notify::notice::Severity;
 use crate::record::level::Level;
 use crate::redact::Redacted;
 
+/// Names that a proposal's label may try until one is free.
+const LABEL_TRIES: usize = 20;
+
 /// What a kind of line is told by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Shape {
     /// A message, of a text or of a field: told by its template.
     Message,
@@ -45,6 +58,18 @@ pub enum Why {
     Deploy,
     /// What was said of it has expired, or could not be understood.
     Again,
+}
+
+impl Why {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::New => "new",
+            Why::Rate => "rate",
+            Why::Level => "level",
+            Why::Deploy => "deploy",
+            Why::Again => "again",
+        }
+    }
 }
 
 /// One kind of line that somebody is to judge.

@@ -218,3 +218,38 @@ const _: () = assert!(MAX_ENCODED_BYTES.default <= MAX_DECODED_BYTES.default);
 const _: () = assert!(MAX_LINE_BYTES.default <= MAX_DECODED_BYTES.default);
 const _: () = assert!(ADMISSION_WAIT_SECONDS.default < REQUEST_SECONDS.default);
 const _: () = assert!(SETTLE_SECONDS.max < DEDUP_SECONDS.default);
+
+// === triage ===
+
+/// Who may judge; `auto`: Ollama where it answers, else the built-in triager.
+pub const TRIAGE_PROVIDERS: [&str; 5] = ["auto", "ollama", "openai", "builtin", "off"];
+
+/// As many as a small model can keep apart in one answer.
+pub const TRIAGE_BATCH_LINES: Whole = whole(50, 1, 200);
+
+/// Long enough for a burst of new kinds to be one question.
+pub const TRIAGE_BATCH_SECONDS: Whole = whole(10, 1, 3_600);
+
+/// Batches that may wait: a thousand new kinds, more than any service has on its first day.
+pub const TRIAGE_QUEUE_BATCHES: Whole = whole(20, 1, 1_000);
+
+/// Kinds held, each with a line of at most 8 KiB: 40 MB at the worst, 5 usually.
+pub const TRIAGE_MAX_KINDS: Whole = whole(5_000, 100, 200_000);
+
+/// A question to a model on a CPU takes minutes; twice that and something hangs.
+pub const TRIAGE_TIMEOUT_SECONDS: Whole = whole(240, 5, 3_600);
+
+/// Ollama's own limit on loading a model that stalls; a shorter wait would abort the load, each time anew.
+pub const TRIAGE_LOAD_SECONDS: Whole = whole(300, 30, 3_600);
+
+/// Longer than a cold start on a CPU, shorter than a person's patience with an outage.
+pub const TRIAGE_PATIENCE_SECONDS: Whole = whole(150, 1, 86_400);
+
+/// What nobody asked for may not fill a channel.
+pub const TRIAGE_MESSAGES_PER_HOUR: Whole = whole(10, 0, 10_000);
+
+/// A day: what was no matter yesterday is looked at again.
+pub const TRIAGE_IGNORE_SECONDS: Whole = whole(86_400, 60, 30 * 86_400);
+
+/// How often the model may look at its own watches again; 0: never.
+pub const TRIAGE_TUNE_MINUTES: Whole = whole(30, 0, 1_440);

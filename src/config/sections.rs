@@ -17,7 +17,7 @@ use self::service_map::service_map;
 use super::defaults as d;
 use super::reader::{FAILPOINT_VARIABLE, Reader, Section, Setting};
 use super::text::{self, URL_FORM};
-use super::{Config, Escalation, Ingest, Log, LogFormat, Notify, Quarantine, Slack, Store, Time};
+use super::{Config, Escalation, Ingest, Log, LogFormat, Notify, Provider, Quarantine, Slack, Store, Time, Triage};
 use crate::fault::{Fault, join, quoted};
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;
@@ -38,6 +38,7 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         slack: slack(root.section("slack")),
         notify: notify(root.section("notify")),
         redact: redact::read(root.section("redact")),
+        triage: triage(root.section("triage")),
         log: log(root.section("log")),
         builtin_watches: root.flag("builtin_watches"),
         watches: watches(&mut root),
@@ -186,6 +187,54 @@ fn notify(mut section: Section<'_, '_>) -> Notify {
     let notify = Notify { alerts_path, alerts_max_bytes: section.whole("alerts_max_bytes", d::ALERTS_MAX_BYTES) };
     section.finish();
     notify
+}
+
+fn triage(mut section: Section<'_, '_>) -> Triage {
+    let provider = match section.word("provider", &d::TRIAGE_PROVIDERS).as_deref() {
+        Some("ollama") => Provider::Ollama,
+        Some("openai") => Provider::OpenAi,
+        Some("builtin") => Provider::Builtin,
+        Some("off") => Provider::Off,
+        _ => Provider::Auto,
+    };
+    let url = section.text("url", URL_FORM, text::base_url);
+    let model = section.text("model", "the name of a model", |text| {
+        let sound = (1..=200).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+        if sound { Ok(text.to_owned()) } else { Err(None) }
+    });
+    let api_key = section.secret("api_key", 1);
+    if provider == Provider::OpenAi {
+        for (name, is_given) in [("url", url.is_given()), ("model", model.is_given())] {
+            if !is_given {
+                let expected = if name == "url" {
+                    "the base address of the server, as provider = \"openai\" has no usual one"
+                } else {
+                    "the name of a model, as provider = \"openai\" has no usual one"
+                };
+                let fault = Fault::missing(section.key(name), expected);
+                section.reader.push(fault);
+            }
+        }
+    }
+    let triage = Triage {
+        provider,
+        url: url.good(),
+        model: model.good(),
+        api_key: api_key.good(),
+        batch_lines: section.count("batch_lines", d::TRIAGE_BATCH_LINES),
+        batch_seconds: section.whole("batch_seconds", d::TRIAGE_BATCH_SECONDS),
+        queue_batches: section.count("queue_batches", d::TRIAGE_QUEUE_BATCHES),
+        max_kinds: section.count("max_kinds", d::TRIAGE_MAX_KINDS),
+        timeout_seconds: section.whole("timeout_seconds", d::TRIAGE_TIMEOUT_SECONDS),
+        load_seconds: section.whole("load_seconds", d::TRIAGE_LOAD_SECONDS),
+        patience_seconds: section.whole("patience_seconds", d::TRIAGE_PATIENCE_SECONDS),
+        messages_per_hour: section.count("messages_per_hour", d::TRIAGE_MESSAGES_PER_HOUR),
+        ignore_seconds: section.whole("ignore_seconds", d::TRIAGE_IGNORE_SECONDS),
+        tune_minutes: section.whole("tune_minutes", d::TRIAGE_TUNE_MINUTES),
+        seed: section.flag("seed").unwrap_or(true),
+    };
+    section.finish();
+    triage
 }
 
 fn log(mut section: Section<'_, '_>) -> Log {

@@ -21,6 +21,7 @@ use crate::record::shape::{SHAPES_MAX, ShapeId};
 use crate::record::stripped::Sample;
 use crate::record::text::Text;
 use crate::record::{Delivery, Piece, Reader, Record};
+use crate::triage::novel::{Novelties, origin_hash};
 use crate::watch::matcher::Scratch;
 use crate::watch::{Watch, WatchSet, group_key};
 
@@ -159,10 +160,6 @@ struct Sheet {
     tally: Tally,
     /// Watch place, lane and group, in one key.
     groups: HashMap<Vec<u8>, StagedGroup>,
-    max_groups: usize,
-    /// Buckets held by all groups, and bytes of samples.
-    buckets: usize,
-    sampled: usize,
     services: Vec<ServiceFigures>,
     service_places: HashMap<Vec<u8>, usize>,
     /// By the place of its shape, what is the same for every record of it; `None` where a log line may have a
@@ -171,6 +168,21 @@ struct Sheet {
     lateness_ms: i64,
     scratch: Vec<u8>,
     rejects: Rejects,
+    /// What no kind settled before; `None`: nobody triages.
+    novelties: Option<Novelties>,
+    /// What people's and built-in watches may still stage, and what proposed ones may: whatever somebody proposed
+    /// takes nothing from what people set.
+    room: Room,
+    proposed: Room,
+}
+
+/// How much more a batch may stage.
+#[derive(Clone, Copy)]
+struct Room {
+    groups: usize,
+    buckets: usize,
+    /// Bytes of samples.
+    sampled: usize,
 }
 
 /// What needs to be found out once for all records that are alike around their `log`.
@@ -188,6 +200,8 @@ struct Origin {
     service: usize,
     /// The operator calls that service our own.
     is_own: bool,
+    /// What the sketches of its lines begin with.
+    hash: u64,
 }
 
 // === impl Batch ===
@@ -198,9 +212,6 @@ impl Batch {
         let sheet = Sheet {
             tally: Tally::default(),
             groups: HashMap::new(),
-            max_groups: settings.max_groups_per_batch,
-            buckets: 0,
-            sampled: 0,
             services: Vec::new(),
             service_places: HashMap::new(),
             // A path that the operator names may lead into the log, or to the date.
@@ -208,6 +219,13 @@ impl Batch {
             lateness_ms: settings.lateness_ms,
             scratch: Vec::new(),
             rejects: Rejects::new(settings.quarantine, from),
+            novelties: settings.intake.clone().map(Novelties::new),
+            room: Room { groups: settings.max_groups_per_batch, buckets: BUCKETS_MAX, sampled: SAMPLED_MAX },
+            proposed: Room {
+                groups: settings.max_groups_per_batch / 4,
+                buckets: BUCKETS_MAX / 4,
+                sampled: SAMPLED_MAX / 4,
+            },
         };
         Batch {
             set,
@@ -254,9 +272,14 @@ impl Batch {
         let (set, scratch, sheet) = (&self.set, &mut self.scratch, &mut self.sheet);
         self.joins.finish(of, &mut |record, joined| sheet.record(set, scratch, record, of.arrival_ms, joined));
         self.sheet.tally.joins_cut = self.joins.cut();
-        let groups = self.sheet.groups.into_values().collect();
-        let staged = Staged { delivery, began, groups, notes: Vec::new() };
-        Finished { staged, tally: self.sheet.tally, services: self.sheet.services, rejects: self.sheet.rejects }
+        let mut groups: Vec<StagedGroup> = self.sheet.groups.into_values().collect();
+        // As they began, so that equal bodies have equal consequences, down to the numbers of escalations.
+        groups.sort_by(|a, b| (a.first_ms, a.watch, &a.group, a.lane).cmp(&(b.first_ms, b.watch, &b.group, b.lane)));
+        let novelties = self.sheet.novelties;
+        let notes = novelties.as_ref().map(Novelties::notes).unwrap_or_default();
+        let staged = Staged { delivery, began, groups, notes };
+        let Sheet { tally, services, rejects, .. } = self.sheet;
+        Finished { staged, tally, services, rejects, novelties }
     }
 }
 
@@ -266,6 +289,7 @@ pub struct Finished {
     pub tally: Tally,
     pub services: Vec<ServiceFigures>,
     pub rejects: Rejects,
+    pub novelties: Option<Novelties>,
 }
 
 // === impl Sheet ===
@@ -297,6 +321,9 @@ impl Sheet {
             matched = true;
             self.count(record, place, watch, lane, time_ms);
         });
+        if !own && let Some(novelties) = &mut self.novelties {
+            novelties.take(record, origin.hash, time_ms);
+        }
         match (matched, own) {
             (true, _) => self.tally.matched += 1,
             (false, true) => self.tally.own += 1,
@@ -310,7 +337,8 @@ impl Sheet {
         key.extend_from_slice(&(place as u32).to_le_bytes());
         key.push(lane as u8);
         group_key(record, &watch.rule.group_by, &mut key);
-        if self.groups.len() >= self.max_groups && !self.groups.contains_key(&key) {
+        let room = if watch.origin.is_proposed() { &mut self.proposed } else { &mut self.room };
+        if room.groups == 0 && !self.groups.contains_key(&key) {
             key.truncate(5);
             crate::watch::other_key(watch.rule.group_by.len(), &mut key);
         }
@@ -319,10 +347,10 @@ impl Sheet {
             Some(group) => {
                 group.first_ms = group.first_ms.min(time_ms);
                 group.last_ms = group.last_ms.max(time_ms);
-                self.buckets += add(&mut group.counts, bucket, self.buckets < BUCKETS_MAX);
-                if group.samples.len() < SAMPLES_MAX && self.sampled < SAMPLED_MAX {
+                room.buckets -= add(&mut group.counts, bucket, room.buckets > 0).min(room.buckets);
+                if group.samples.len() < SAMPLES_MAX && room.sampled > 0 {
                     let sample = Sample::of(record);
-                    self.sampled += sample.size();
+                    room.sampled = room.sampled.saturating_sub(sample.size());
                     group.samples.push(sample);
                 }
             }
@@ -330,11 +358,13 @@ impl Sheet {
                 let text =
                     |value: Option<Text<'_>>| value.map(|t| t.to_string_lossy().into_owned()).unwrap_or_default();
                 let mut samples = Vec::new();
-                if self.sampled < SAMPLED_MAX {
-                    samples.push(Sample::of(record));
-                    self.sampled += samples.iter().map(Sample::size).sum::<usize>();
+                if room.sampled > 0 {
+                    let sample = Sample::of(record);
+                    room.sampled = room.sampled.saturating_sub(sample.size());
+                    samples.push(sample);
                 }
-                self.buckets += 1;
+                room.buckets = room.buckets.saturating_sub(1);
+                room.groups = room.groups.saturating_sub(1);
                 let group = StagedGroup {
                     watch: watch.key,
                     group: key.get(5..).unwrap_or_default().into(),
@@ -413,7 +443,7 @@ impl Sheet {
             }
         };
         self.scratch = key;
-        Origin { service: place, is_own: record.is_of_own(service) }
+        Origin { service: place, is_own: record.is_of_own(service), hash: origin_hash(record, service) }
     }
 
     fn other_service(&mut self) -> usize {

@@ -172,9 +172,10 @@ impl Writer {
                     back.and_then(|draft| self.write(draft, now).then_some(()).ok_or(super::Refused::Unavailable));
                 reply.send(answer).unwrap_or_default();
             }
-            Command::Raise(crossing, reply) => {
-                let (draft, id) = self.engine.raise(*crossing, now);
-                reply.send(self.write(draft, now).then_some(id)).unwrap_or_default();
+            Command::Raise(raised, reply) => {
+                let (crossing, lines) = *raised;
+                let (draft, outcome) = self.engine.raise(crossing, &lines, now);
+                reply.send(self.write(draft, now).then_some(outcome)).unwrap_or_default();
             }
             Command::Note(notes, reply) => {
                 let draft = self.engine.note(notes, now);

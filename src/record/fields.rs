@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 
 use super::access::{self, Access};
 use super::json::{Field, Span, Value, Walker};
+use super::level::Level;
 use super::text::Text;
 use super::trace::exception::Exception;
 use super::{Body, Record, envelope, logfmt, otlp, request, steps, trace};
@@ -150,6 +151,27 @@ impl<'a> Record<'a> {
         let Some(Value::Text(text)) = value else { return None };
         let text = text.decoded();
         memchr::memchr(b'\n', &text).is_some().then_some(text)
+    }
+
+    /// Whether it may hold a trace: cheap, and right where it says no. Of fields only those of a record that is
+    /// at least a warning are looked at.
+    pub fn may_hold_trace(&self, level: Level) -> bool {
+        match &self.body {
+            Body::Text(text) => memchr::memchr(b'\n', text).is_some(),
+            Body::Fields => level >= Level::Warn,
+            Body::Access(..) | Body::Empty => false,
+        }
+    }
+
+    /// It has a request's fields: the line of a server that logs JSON.
+    pub fn is_request(&self) -> bool {
+        matches!(self.body, Body::Fields) && self.known.request
+    }
+
+    /// Names of the body's own fields, at most so many, in the order written.
+    pub fn field_names(&self, most: usize) -> Vec<String> {
+        let fields = self.inner.iter().chain(&self.own);
+        fields.take(most).map(|field| field.key.to_string_lossy().into_owned()).collect()
     }
 
     /// A piece of something whose beginning is elsewhere, most likely in an earlier request: later parts of a

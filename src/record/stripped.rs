@@ -4,9 +4,11 @@
 //! and the exception. No other field of the application is shown, so a business payload stays at home; what
 //! is shown has still to pass redaction.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::json::Value;
+use super::naming::Naming;
 use super::{Body, Delivery, Derived, Piece, Reader, Record};
 use crate::redact::Redacted;
 
@@ -32,7 +34,7 @@ const LINE_MAX: usize = 8 * 1024;
 
 /// A record kept until it is known whether anybody is to see it: copying a line is cheap, stripping and
 /// redacting it is not, and of a thousand matches one is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     line: Box<[u8]>,
     cut: bool,
@@ -51,9 +53,9 @@ impl Sample {
         self.line.len()
     }
 
-    /// Reads it again, as it came; names that the operator configured are not looked at.
-    pub fn read(&self, mut each: impl FnMut(&Record<'_>)) {
-        let delivery = Delivery { tag: self.tag.as_deref(), ..Delivery::default() };
+    /// Reads it again, as it came. `naming`: what the operator says about names, where that matters.
+    pub fn read(&self, naming: Option<&Naming>, mut each: impl FnMut(&Record<'_>)) {
+        let delivery = Delivery { tag: self.tag.as_deref(), naming, ..Delivery::default() };
         Reader::default().read(&self.line, self.cut, delivery, |piece| {
             if let Piece::Record(record) = piece {
                 each(record);
@@ -64,7 +66,7 @@ impl Sample {
     /// What a person may see of it.
     pub fn redacted(&self) -> Redacted {
         let mut shown = Redacted::default();
-        self.read(|record| shown = Redacted::new(&stripped(record)));
+        self.read(None, |record| shown = Redacted::new(&stripped(record)));
         shown
     }
 }

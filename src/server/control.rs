@@ -18,6 +18,7 @@ use crate::ledger::window::Phase as WindowPhase;
 use crate::ledger::{Ledger, Refused};
 use crate::metrics::Metrics;
 use crate::redact::Redacted;
+use crate::triage::view::View;
 use crate::watch::rule::Rule;
 use crate::watch::{Watch, group_values};
 
@@ -35,6 +36,7 @@ pub struct Control {
     pub metrics: Metrics,
     pub quarantine: Arc<Quarantine>,
     pub services: Arc<Services>,
+    pub triage: Arc<View>,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
     pub started_ms: i64,
@@ -53,12 +55,13 @@ pub struct About {
 impl Control {
     /// Whether anything is at this path.
     pub fn has(&self, path: &str) -> bool {
-        matches!(path, "/metrics" | "/status" | "/watches" | "/escalations" | "/quarantine")
+        matches!(path, "/metrics" | "/status" | "/watches" | "/escalations" | "/quarantine" | "/triage")
             || path.starts_with("/watches/")
     }
 
     pub async fn answer(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let label = path.strip_prefix("/watches/");
+        let rolled = label.and_then(|label| label.strip_suffix("/rollback"));
         match (method, path, label) {
             (&Method::GET, "/metrics", _) => self.metrics_page(),
             (&Method::GET, "/status", _) => respond::json(StatusCode::OK, &self.status()),
@@ -66,12 +69,14 @@ impl Control {
             (&Method::GET, "/quarantine", _) => quarantine::answer(&self.quarantine, request.uri().query()),
             (&Method::GET, "/escalations", _) => self.escalations().await,
             (&Method::POST, "/watches", _) => self.post_watch(request).await,
+            (&Method::GET, "/triage", _) => respond::json(StatusCode::OK, &self.triage()),
+            (&Method::POST, _, _) if rolled.is_some() => self.roll_back(rolled.unwrap_or_default()).await,
             (&Method::GET, _, Some(label)) => self.with_ledger(|ledger| self.one_watch(ledger, label)),
             (&Method::DELETE, _, Some(label)) => self.delete_watch(label).await,
             _ => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "GET /metrics, /status, /escalations, /quarantine, /watches, /watches/LABEL; POST /watches; DELETE /watches/LABEL",
+                "GET /metrics, /status, /escalations, /quarantine, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback; DELETE /watches/LABEL",
                 None,
             ),
         }
@@ -130,6 +135,7 @@ impl Control {
             "lines": lines,
             "watches": watching.as_ref().map(|l| l.watches().watches().len()),
             "firing": firing,
+            "triage": self.triage.standing(),
             "services": quarantine::services(&self.services),
             "outbox": {
                 "destinations": self.about.destinations,
@@ -138,6 +144,27 @@ impl Control {
                 "dead": self.metrics.outbox_dead.get(),
             },
         })
+    }
+
+    /// Who judges what is new, and what was decided.
+    fn triage(&self) -> Value {
+        let mut shown = self.triage.standing();
+        shown["decisions"] = self.triage.decisions();
+        shown
+    }
+
+    async fn roll_back(&self, label: &str) -> Response<Full<Bytes>> {
+        let Some(ledger) = self.ledger() else { return not_ready() };
+        match ledger.roll_back(label.to_owned()).await {
+            Ok(()) => match ledger.watches().by_label(label) {
+                Some(watch) => {
+                    let groups = ledger.shards().groups((self.clock)());
+                    respond::json(StatusCode::OK, &show(watch, &ledger, &groups))
+                }
+                None => respond::json(StatusCode::OK, &json!({"label": label, "removed": true})),
+            },
+            Err(refusal) => refused(&refusal),
+        }
     }
 
     /// Labels of the watches that fire now.
@@ -259,6 +286,10 @@ fn show(watch: &Watch, ledger: &Ledger, groups: &Groups) -> Value {
         fields.insert("matched_total".into(), total.matched.into());
         fields.insert("state".into(), if firing { "firing" } else { "quiet" }.into());
         fields.insert("groups".into(), listed.into());
+        if let Some(provenance) = &watch.provenance {
+            fields.insert("shadow".into(), provenance.shadow.into());
+            fields.insert("provenance".into(), serde_json::to_value(&provenance.changes).unwrap_or_default());
+        }
         if groups.len() > GROUPS_SHOWN {
             fields.insert("groups_left_out".into(), (groups.len() - GROUPS_SHOWN).into());
         }

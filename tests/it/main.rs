@@ -19,4 +19,5 @@ mod refusals;
 mod secrets;
 mod slack;
 mod story;
+mod triage;
 mod world;

@@ -18,6 +18,7 @@ const ARRIVAL_MS: i64 = 1_759_306_400_000;
 
 fn settings(max_line_bytes: usize) -> Settings {
     Settings {
+        intake: None,
         max_line_bytes,
         max_groups_per_batch: 40,
         lateness_ms: 900_000,

@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::{Draft, Engine, Now};
-use crate::escalation::Crossing;
+use crate::escalation::{Crossing, Outcome};
 use crate::ledger::window::{Phase, Window};
 use crate::ledger::{Lane, Proposal, Refused, StagedGroup, WindowKey};
 use crate::watch::matcher::Scratch;
@@ -74,9 +74,14 @@ impl Engine {
         Ok(draft)
     }
 
-    /// Escalates what no watch counted.
-    pub fn raise(&mut self, crossing: Crossing, now: Now) -> (Draft, u64) {
+    /// Escalates what no watch counted. What a firing watch of people's tells already is added to that.
+    pub fn raise(&mut self, crossing: Crossing, lines: &StagedGroup, now: Now) -> (Draft, (u64, Outcome)) {
         let (mut draft, label) = (self.draft(now), crossing.label.clone());
+        if let Some(id) = self.covering(&draft, lines) {
+            self.desk.covers(id, &label);
+            draft.report.raised.push((label, Outcome::Covered));
+            return (draft, (id, Outcome::Covered));
+        }
         let (id, outcome, post) = self.desk.crossed(Crossing { proposed: true, ..crossing }, now.ms);
         // No window will say that it is over.
         self.desk.abandoned(id);
@@ -84,7 +89,7 @@ impl Engine {
             self.outbox.post(&post);
         }
         draft.report.raised.push((label, outcome));
-        (draft, id)
+        (draft, (id, outcome))
     }
 
     pub fn note(&self, notes: Vec<(String, Option<Vec<u8>>)>, now: Now) -> Draft {
@@ -97,7 +102,7 @@ impl Engine {
         let mut scratch = Scratch::default();
         let mut found = None;
         for sample in &staged.samples {
-            sample.read(|record| {
+            sample.read(None, |record| {
                 set.matches(record, &mut scratch, |_, watch| {
                     if found.is_none() && !watch.origin.is_proposed() {
                         found = self.fires_for(draft, watch, staged);

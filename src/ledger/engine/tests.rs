@@ -1,5 +1,7 @@
 //! The ledger's decisions, with time as a parameter: what is told, when, and what a restart makes of it.
 
+mod proposals;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +21,7 @@ struct Bench {
     journal: Vec<Vec<u8>>,
     escalations: std::collections::BTreeMap<u64, Vec<u8>>,
     outbox: std::collections::BTreeMap<u64, Vec<u8>>,
+    watches: std::collections::BTreeMap<String, Vec<u8>>,
     rules: Vec<Watch>,
 }
 
@@ -38,7 +41,7 @@ fn settings() -> Settings {
         repeat_ms: 7_200_000,
         max_digests: 1000,
         max_outbox_rows: 1000,
-        escalation: escalation::Settings { dedup_ms: HOUR, settle_ms: 2 * SECOND },
+        escalation: escalation::Settings { dedup_ms: HOUR, settle_ms: 2 * SECOND, proposed_per_hour: 2 },
         destinations: vec!["slack"],
     }
 }
@@ -51,7 +54,14 @@ impl Bench {
     fn new(threshold: u64) -> Bench {
         let rules = vec![Watch::new(rule(threshold), Origin::Config)];
         let engine = Engine::new(settings(), rules.clone(), Loaded::default(), T0 - HOUR).0;
-        Bench { engine, journal: vec![], escalations: Default::default(), outbox: Default::default(), rules }
+        Bench {
+            engine,
+            journal: vec![],
+            escalations: Default::default(),
+            outbox: Default::default(),
+            watches: Default::default(),
+            rules,
+        }
     }
 
     fn write(&mut self, mut draft: Draft, now: Now) {
@@ -64,6 +74,12 @@ impl Bench {
                     None => held.remove(&id),
                 };
             }
+        }
+        for (label, body) in written.watches {
+            match body {
+                Some(body) => self.watches.insert(label, body),
+                None => self.watches.remove(&label),
+            };
         }
         self.engine.apply(draft, now);
     }
@@ -136,6 +152,7 @@ impl Bench {
             journal: self.journal.clone(),
             escalations: rows(&self.escalations),
             outbox: rows(&self.outbox),
+            watches: self.watches.iter().map(|(label, body)| (label.clone(), body.clone())).collect(),
             ..Loaded::default()
         };
         self.engine = Engine::new(settings(), self.rules.clone(), loaded, now).0;

@@ -40,7 +40,7 @@ fn start_on(refusing: &Arc<AtomicBool>) -> (Ledger, WatchKey, Metrics) {
             repeat_ms: 1000,
             max_digests: 100,
             max_outbox_rows: 10,
-            escalation: escalation::Settings { dedup_ms: 1000, settle_ms: 0 },
+            escalation: escalation::Settings { dedup_ms: 1000, settle_ms: 0, proposed_per_hour: 10 },
             destinations: vec!["slack"],
         },
         base: vec![watch],

@@ -1,0 +1,166 @@
+//! One question and its answer: asked, read, asked once more where it could not be read.
+//!
+//! Runs in a task of its own. Whatever happens, there is an [`Asked`] in the end that holds what was asked about.
+
+use std::sync::Arc;
+
+use super::model::{Choice, Failed, Provider, Reply, Why};
+use super::prompt::{Limits, Own, Prompt};
+use super::verdict::{self, Change};
+use super::{Action, Offer, builtin};
+use crate::metrics::Metrics;
+use crate::redact::Redacted;
+
+/// Of a reply, what is kept to be shown.
+const REPLY_SHOWN: usize = 2_000;
+/// Name of the triager that is no model.
+pub const BUILTIN: &str = "builtin";
+
+/// Who said something, for provenance.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// The model, or [`BUILTIN`].
+    pub model: String,
+    /// Digest of the prompt.
+    pub prompt: String,
+    pub reply: Redacted,
+}
+
+/// What came of a question about kinds of lines.
+#[derive(Debug)]
+pub struct Asked {
+    pub offers: Vec<Offer>,
+    /// How many of them were asked about: always the first.
+    pub fitted: usize,
+    pub said: Said,
+    pub answer: Result<Vec<Action>, NoAnswer>,
+}
+
+/// Why nobody has judged.
+#[derive(Debug)]
+pub struct NoAnswer {
+    pub words: String,
+    /// It was asked and did not answer usefully: that counts as a try.
+    pub tried: bool,
+}
+
+/// What came of a question about the model's own watches.
+#[derive(Debug)]
+pub struct Tuned {
+    pub said: Said,
+    pub changes: Vec<Change>,
+}
+
+#[derive(Clone)]
+pub struct Asker {
+    pub provider: Arc<Provider>,
+    pub limits: Limits,
+    pub metrics: Metrics,
+}
+
+impl Said {
+    pub fn builtin() -> Said {
+        Said { model: BUILTIN.to_owned(), ..Said::default() }
+    }
+
+    pub fn is_builtin(&self) -> bool {
+        self.model == BUILTIN
+    }
+}
+
+impl Asker {
+    /// Has offers judged by whoever there is.
+    pub async fn judge(&self, offers: Vec<Offer>) -> Asked {
+        if self.provider.choose().await == Choice::Builtin {
+            let (answer, fitted) = (Ok(builtin::judge(&offers)), offers.len());
+            return Asked { offers, fitted, said: Said::builtin(), answer };
+        }
+        let prompt = Prompt::of(&offers, self.limits);
+        self.ask_about(prompt, offers).await
+    }
+
+    /// Asks for watches from a sample of kinds. Without a model nothing comes of it.
+    pub async fn seed(&self, offers: Vec<Offer>) -> Asked {
+        if self.provider.choose().await == Choice::Builtin {
+            let answer = Err(NoAnswer { words: "there is no model".to_owned(), tried: false });
+            return Asked { offers, fitted: 0, said: Said::builtin(), answer };
+        }
+        let prompt = Prompt::seeding(&offers, self.limits);
+        self.ask_about(prompt, offers).await
+    }
+
+    async fn ask_about(&self, prompt: Prompt, offers: Vec<Offer>) -> Asked {
+        let fitted = prompt.lines().min(offers.len());
+        let (said, answer) = self.exchange(&prompt, |text| verdict::read(text, fitted)).await;
+        Asked { offers, fitted, said, answer: answer.map(|verdict| verdict.actions) }
+    }
+
+    /// Asks for other numbers for the model's own watches.
+    pub async fn tune(&self, watches: Vec<Own>) -> Tuned {
+        if self.provider.choose().await == Choice::Builtin {
+            return Tuned { said: Said::builtin(), changes: Vec::new() };
+        }
+        let prompt = Prompt::tuning(&watches, self.limits);
+        let shown = watches.iter().take(prompt.lines());
+        let labels: Vec<&str> = shown.map(|own| own.label.as_str()).collect();
+        let (said, answer) = self.exchange(&prompt, |text| verdict::read_changes(text, &labels)).await;
+        Tuned { said, changes: answer.map(|changes| changes.changes).unwrap_or_default() }
+    }
+
+    async fn exchange<T>(
+        &self,
+        prompt: &Prompt,
+        read: impl Fn(&str) -> Result<T, verdict::Unreadable>,
+    ) -> (Said, Result<T, NoAnswer>) {
+        let state = self.provider.state();
+        let mut said = Said {
+            model: state.model.unwrap_or_else(|| state.provider.to_owned()),
+            prompt: prompt.digest().to_owned(),
+            reply: Redacted::default(),
+        };
+        let first = match self.counted(self.provider.ask(prompt).await) {
+            Ok(reply) => reply,
+            Err(failed) => return (said, Err(no_answer(&failed))),
+        };
+        said.reply = Redacted::new(&first.text).cut(REPLY_SHOWN);
+        let wrong = match read(&first.text) {
+            Ok(found) => return (said, Ok(found)),
+            Err(wrong) => wrong,
+        };
+        self.metrics.triage_calls.with_label_values(&["unreadable"]).inc();
+        let second = match self.counted(self.provider.repair(prompt, &first.text, &wrong.to_string()).await) {
+            Ok(reply) => reply,
+            Err(failed) => return (said, Err(no_answer(&failed))),
+        };
+        said.reply = Redacted::new(&second.text).cut(REPLY_SHOWN);
+        let found = read(&second.text).map_err(|wrong| {
+            self.metrics.triage_calls.with_label_values(&["unreadable"]).inc();
+            NoAnswer { words: wrong.to_string(), tried: true }
+        });
+        (said, found)
+    }
+
+    fn counted(&self, reply: Result<Reply, Failed>) -> Result<Reply, Failed> {
+        match &reply {
+            Ok(reply) => {
+                self.metrics.triage_calls.with_label_values(&["answered"]).inc();
+                self.metrics.model_seconds.observe(reply.seconds);
+                for (direction, tokens) in [("sent", reply.prompt_tokens), ("received", reply.answer_tokens)] {
+                    self.metrics.model_tokens.with_label_values(&[direction]).inc_by(tokens);
+                }
+            }
+            Err(failed) => {
+                self.metrics.triage_calls.with_label_values(&[failed.as_str()]).inc();
+                tracing::warn!(why = failed.as_str(), error = failed.words, "the model gave no answer");
+            }
+        }
+        reply
+    }
+}
+
+fn no_answer(failed: &Failed) -> NoAnswer {
+    NoAnswer {
+        words: failed.words.clone(),
+        tried: !matches!(failed.why, Why::BreakerOpen | Why::Unreachable | Why::Busy),
+    }
+}

@@ -1,0 +1,280 @@
+//! The request's side of novelty: one cheap look at each record, and what is kept of those that no kind
+//! settled before.
+//!
+//! A record's [`sketch`](super::sketch) is looked up in the table of known ones. Nearly all are there: counted
+//! and done. Of the others the first of each sketch is kept with a count a second, up to a bound per batch, and
+//! handed to triage once the batch has counted. Nothing here waits, and what has no room is offered again the
+//! next time it comes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::Shape;
+use super::known::Known;
+use super::sketch::sketch;
+use crate::record::json::Value;
+use crate::record::level::Level;
+use crate::record::stripped::Sample;
+use crate::record::text::Text;
+use crate::record::{Body, Derived, Record};
+
+/// Sketches that one batch hands on, and bytes of their lines.
+const KINDS_MAX: usize = 256;
+const BYTES_MAX: usize = 512 * 1024;
+/// Of those, how many are stored with the batch: the severe ones, so that a crash loses none of them.
+const NOTES_MAX: usize = 32;
+/// Seconds that one batch counts apart for one sketch; further ones count in the last.
+const SECONDS_MAX: usize = 128;
+/// Sketches that are known to be settled, and those whose line is stored: 12 bytes each.
+const KNOWN: usize = 128 * 1024;
+const NOTED: usize = 8 * 1024;
+/// What a note is called: by its sketch, so that the same one is stored once.
+pub const LINE_NOTE: &str = "line/";
+
+/// Lines of one sketch in one batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Novel {
+    pub sketch: u64,
+    pub cluster: String,
+    pub service: String,
+    /// A hash of the revision that its service runs; the same for all that say none.
+    pub revision: u64,
+    pub shape: Shape,
+    /// By [`Level::ALL`].
+    pub level: u8,
+    /// Lines by second of record time, nearly ascending.
+    pub counts: Vec<(i64, u64)>,
+    /// The first of them.
+    pub sample: Sample,
+}
+
+/// What requests share with triage.
+pub struct Intake {
+    pub known: Known,
+    /// Sketches whose line is stored already.
+    noted: Known,
+    queue: mpsc::Sender<Vec<Novel>>,
+    /// Lines that triage had no room for. They are offered again when they come again.
+    dropped: AtomicU64,
+}
+
+/// What one batch has that is not known.
+pub struct Novelties {
+    intake: Arc<Intake>,
+    novel: HashMap<u64, Novel>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Novel {
+    pub fn level(&self) -> Level {
+        Level::ALL.get(usize::from(self.level)).copied().unwrap_or(Level::Info)
+    }
+
+    fn count(&mut self, second: i64) {
+        let room = self.counts.len() < SECONDS_MAX;
+        // Lines come nearly in order: the last one almost always.
+        match self.counts.iter().rposition(|(at, _)| *at == second).or(self.counts.len().checked_sub(1)) {
+            Some(place) if !room || self.counts.get(place).is_some_and(|(at, _)| *at == second) => {
+                if let Some((_, count)) = self.counts.get_mut(place) {
+                    *count += 1;
+                }
+            }
+            _ => self.counts.push((second, 1)),
+        }
+    }
+
+    /// Lines in all.
+    pub fn lines(&self) -> u64 {
+        self.counts.iter().map(|(_, n)| n).sum()
+    }
+}
+
+impl Intake {
+    /// And where triage finds what comes.
+    pub fn new(batches: usize) -> (Arc<Intake>, mpsc::Receiver<Vec<Novel>>) {
+        let (queue, inbox) = mpsc::channel(batches);
+        let (known, noted) = (Known::new(KNOWN), Known::new(NOTED));
+        (Arc::new(Intake { known, noted, queue, dropped: AtomicU64::new(0) }), inbox)
+    }
+
+    /// Lines that had no room, since the last look.
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    /// Its line need not be stored any more; whether it was.
+    pub fn forget_note(&self, sketch: u64) -> bool {
+        let held = self.noted.hit(sketch);
+        self.noted.forget(sketch);
+        held
+    }
+
+    /// Of a batch that has counted. Never waits.
+    pub fn offer(&self, novel: Vec<Novel>, dropped: u64) {
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        if novel.is_empty() {
+            return;
+        }
+        for one in novel.iter().filter(|one| worth_a_note(one)) {
+            self.noted.insert(one.sketch);
+        }
+        if let Err(refused) = self.queue.try_send(novel) {
+            let lines = refused.into_inner().iter().map(Novel::lines).sum();
+            self.dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Novelties {
+    pub fn new(intake: Arc<Intake>) -> Novelties {
+        Novelties { intake, novel: HashMap::new(), bytes: 0, dropped: 0 }
+    }
+
+    /// `origin`: its [`origin_hash`].
+    pub fn take(&mut self, record: &Record<'_>, origin: u64, time_ms: i64) {
+        let level = record.level();
+        let (sketch, shape) = sketch_of(record, level, origin);
+        if self.intake.known.hit(sketch) {
+            return;
+        }
+        let second = time_ms.div_euclid(1000);
+        if let Some(held) = self.novel.get_mut(&sketch) {
+            held.count(second);
+            return;
+        }
+        // Nothing new: the rest of something that began elsewhere.
+        if record.is_continuation() {
+            return;
+        }
+        if self.novel.len() >= KINDS_MAX || self.bytes >= BYTES_MAX {
+            self.dropped += 1;
+            return;
+        }
+        let sample = Sample::of(record);
+        self.bytes += sample.size();
+        let text = |value: Option<Text<'_>>| value.map(|t| t.to_string_lossy().into_owned()).unwrap_or_default();
+        let novel = Novel {
+            sketch,
+            cluster: text(record.cluster()),
+            service: text(Some(record.service())),
+            revision: revision_of(record),
+            shape,
+            level: level as u8,
+            counts: vec![(second, 1)],
+            sample,
+        };
+        self.novel.insert(sketch, novel);
+    }
+
+    /// What is to be stored with the batch: the severe ones that are not yet.
+    pub fn notes(&self) -> Vec<(String, Vec<u8>)> {
+        let unwritten = self.novel.values().filter(|one| worth_a_note(one) && !self.intake.noted.hit(one.sketch));
+        unwritten.take(NOTES_MAX).map(|one| (format!("{LINE_NOTE}{:016x}", one.sketch), encode(one))).collect()
+    }
+
+    /// The batch has counted.
+    pub fn hand_over(self) {
+        let mut novel: Vec<Novel> = self.novel.into_values().collect();
+        novel.sort_by_key(|one| one.sketch);
+        self.intake.offer(novel, self.dropped);
+    }
+}
+
+/// A hash of cluster, service and revision: what a sketch begins with.
+pub fn origin_hash(record: &Record<'_>, service: Text<'_>) -> u64 {
+    let cluster = record.cluster().map(|c| c.raw()).unwrap_or_default();
+    xxh3_64_with_seed(cluster, xxh3_64_with_seed(service.raw(), revision_of(record)))
+}
+
+fn worth_a_note(novel: &Novel) -> bool {
+    novel.level() >= Level::Warn || novel.shape == Shape::Trace
+}
+
+fn revision_of(record: &Record<'_>) -> u64 {
+    match record.derived(Derived::Revision) {
+        Some(Value::Text(text)) => xxh3_64(text.raw()),
+        _ => 0,
+    }
+}
+
+/// Lines that are told alike have one sketch.
+fn sketch_of(record: &Record<'_>, level: Level, origin: u64) -> (u64, Shape) {
+    let seed = origin.rotate_left(8) ^ (level as u64 + 1);
+    if let Body::Access(access, _) = &record.body {
+        let seed = xxh3_64_with_seed(access.method, seed ^ (u64::from(access.status) << 16));
+        let path = match access.status {
+            400 | 404 | 405 | 410 => b"",
+            _ => without_query(access.path),
+        };
+        return (sketch(seed, path), Shape::Access);
+    }
+    if let Some(exception) = record.may_hold_trace(level).then(|| record.exception()).flatten() {
+        let mut seed = xxh3_64_with_seed(exception.kind.as_bytes(), seed ^ 2);
+        for frame in exception.frames.iter().take(FRAMES) {
+            seed = sketch(seed, frame.as_bytes());
+        }
+        return (
+            if exception.frames.is_empty() { sketch(seed, exception.message.as_bytes()) } else { seed },
+            Shape::Trace,
+        );
+    }
+    if record.is_request()
+        && let Some(status) = record.field("status").as_ref().and_then(raw)
+    {
+        let method = record.field("method");
+        let seed = xxh3_64_with_seed(status, seed ^ 3);
+        let seed = xxh3_64_with_seed(method.as_ref().and_then(raw).unwrap_or_default(), seed);
+        if tells_no_path(status) {
+            return (seed, Shape::Access);
+        }
+        let path = record.field("path");
+        return (sketch(seed, without_query(path.as_ref().and_then(raw).unwrap_or_default())), Shape::Access);
+    }
+    match record.message().as_ref().and_then(raw) {
+        Some(message) => (sketch(seed, message), Shape::Message),
+        // Told by what fields it has.
+        None => {
+            let names = record.field_names(FIELDS);
+            (names.iter().fold(seed ^ 4, |seed, name| xxh3_64_with_seed(name.as_bytes(), seed)), Shape::Message)
+        }
+    }
+}
+
+/// Frames that tell one trace from another: further out they only say who called.
+pub const FRAMES: usize = 3;
+/// Names that tell one record without a message from another.
+pub const FIELDS: usize = 16;
+
+fn raw<'a>(value: &Value<'a>) -> Option<&'a [u8]> {
+    match value {
+        Value::Text(text) => Some(text.raw()),
+        Value::Number(raw) => Some(raw),
+        _ => None,
+    }
+}
+
+/// What nobody is there for has no kinds: whoever looks for doors asks for a thousand paths that are none.
+pub fn tells_no_path(status: &[u8]) -> bool {
+    matches!(status, b"400" | b"404" | b"405" | b"410")
+}
+
+pub fn without_query(path: &[u8]) -> &[u8] {
+    path.split(|b| *b == b'?').next().unwrap_or_default()
+}
+
+/// First byte of a note. Another version's are left out, not guessed at.
+const VERSION: u8 = 1;
+
+fn encode(novel: &Novel) -> Vec<u8> {
+    postcard::to_extend(novel, vec![VERSION]).unwrap_or_default()
+}
+
+pub fn decode(note: &[u8]) -> Option<Novel> {
+    postcard::from_bytes(note.strip_prefix(&[VERSION])?).ok()
+}

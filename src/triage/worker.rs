@@ -1,0 +1,707 @@
+//! The loop of triage: takes in what is new, has it judged in batches, and does what was said, within bounds.
+//!
+//! One batch is asked about at a time, in a task of its own, so that a model that hangs holds nothing up: what
+//! is severe and has waited for too long, or cannot be asked about, is judged by the built-in triager. Runs on a
+//! thread of its own; all that others see of it is a bounded queue in, and the ledger's commands out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::ask::{Asked, Asker, NoAnswer, Said, Tuned};
+use super::kinds::{Bounds, Judgement, Kind, Kinds, Seen, State};
+use super::model::Provider;
+use super::novel::{Intake, LINE_NOTE, Novel};
+use super::own::{SEEDED_NOTE, Seeding};
+use super::prompt::Limits;
+use super::trial::{Refusal, Scene, TTL_SECONDS, shown_label};
+use super::verdicts::{self, KIND_NOTE};
+use super::view::{Decision, Standing, View};
+use super::{Action, Offer, Shape, What, Why, builtin, floor};
+use crate::escalation::{Crossing, Outcome};
+use crate::ledger::{Lane, Ledger, Proposal, Refused, StagedGroup};
+use crate::metrics::Metrics;
+use crate::notify::notice::Severity;
+use crate::record::level::Level;
+use crate::record::naming::Naming;
+use crate::redact::Redacted;
+use crate::watch::matcher::Scratch;
+use crate::watch::provenance::{Change, Provenance};
+use crate::watch::{Origin, Watch, WatchSet, group_key};
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub batch_lines: usize,
+    /// How long the first of a batch waits for more.
+    pub batch_wait_ms: i64,
+    pub bounds: Bounds,
+    /// How long a severe kind waits for the model before the built-in triager judges it.
+    pub patience_ms: i64,
+    /// How long an `ignore` holds.
+    pub ignore_ms: i64,
+    pub lateness_ms: i64,
+    pub naming: Arc<Naming>,
+    /// Whether watches are proposed from a sample.
+    pub seed: bool,
+    /// How often own watches are looked after; zero: never.
+    pub tune_every: Duration,
+}
+
+pub struct Parts {
+    pub settings: Settings,
+    pub ledger: Ledger,
+    pub intake: Arc<Intake>,
+    pub inbox: mpsc::Receiver<Vec<Novel>>,
+    pub provider: Provider,
+    pub limits: Limits,
+    /// Secret, and the same for a store's life.
+    pub seed: u64,
+    /// What the store held of triage.
+    pub notes: Vec<(String, Vec<u8>)>,
+    pub metrics: Metrics,
+    pub view: Arc<View>,
+    /// Set when no more requests come.
+    pub stopped: watch::Receiver<bool>,
+    /// Unix milliseconds.
+    pub clock: fn() -> i64,
+}
+
+/// How often time is let pass.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the table of known lines is read out.
+const SWEEP: Duration = Duration::from_secs(10);
+/// Batches taken in before others have their turn.
+const TAKE_MAX: usize = 64;
+/// How often a kind that nobody could judge is asked about.
+const TRIES_MAX: u32 = 3;
+/// How long a judgement other than `ignore` is remembered: as long as a watch without a match lives.
+const REMEMBERED_MS: i64 = TTL_SECONDS as i64 * 1000;
+
+pub(super) struct Worker {
+    pub(super) settings: Settings,
+    pub(super) ledger: Ledger,
+    intake: Arc<Intake>,
+    pub(super) asker: Asker,
+    metrics: Metrics,
+    view: Arc<View>,
+    clock: fn() -> i64,
+    pub(super) kinds: Kinds,
+    pub(super) asking: Option<JoinHandle<Answer>>,
+    /// Kinds that are being asked about, of which nothing comes back should the question panic.
+    asked_about: Vec<Offer>,
+    /// Kinds that a watch in the shadow counts.
+    lift: Vec<u64>,
+    pub(super) seeding: Seeding,
+    pub(super) tuned: Instant,
+    pub(super) started: Instant,
+    /// Notes to be stored or deleted with the next tick.
+    notes: HashMap<String, Option<Vec<u8>>>,
+    swept: Instant,
+}
+
+/// What a question was about, with its answer.
+pub(super) enum Answer {
+    Judged(Asked),
+    Seeded(Asked),
+    Tuned(Tuned),
+}
+
+/// Runs until it is stopped, and stores what it knows before it ends.
+pub async fn run(parts: Parts) {
+    let Parts { settings, ledger, intake, mut inbox, provider, limits, seed, notes, metrics, view, mut stopped, clock } =
+        parts;
+    let mut worker = Worker {
+        kinds: Kinds::new(settings.bounds, seed),
+        settings,
+        ledger,
+        intake,
+        asker: Asker { provider: Arc::new(provider), limits, metrics: metrics.clone() },
+        metrics,
+        view,
+        clock,
+        asking: None,
+        asked_about: Vec::new(),
+        lift: Vec::new(),
+        seeding: Seeding::default(),
+        tuned: Instant::now(),
+        started: Instant::now(),
+        notes: HashMap::new(),
+        swept: Instant::now(),
+    };
+    worker.restore(notes);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut batches = Vec::new();
+    loop {
+        tokio::select! {
+            taken = inbox.recv_many(&mut batches, TAKE_MAX) => {
+                if taken == 0 {
+                    break;
+                }
+                for batch in batches.drain(..) {
+                    worker.take(batch);
+                }
+            }
+            answer = answered(&mut worker.asking) => worker.answered(answer).await,
+            _ = ticks.tick() => worker.tick().await,
+            _ = stopped.changed() => break,
+        }
+        worker.lift().await;
+        worker.ask().await;
+        worker.show();
+    }
+    while let Ok(batch) = inbox.try_recv() {
+        worker.take(batch);
+    }
+    worker.flush().await;
+}
+
+/// `None`: the question panicked.
+async fn answered(asking: &mut Option<JoinHandle<Answer>>) -> Option<Answer> {
+    match asking {
+        Some(task) => task.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+impl Worker {
+    pub(super) fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// What was stored: verdicts hold on, and what nobody had judged waits again.
+    fn restore(&mut self, notes: Vec<(String, Vec<u8>)>) {
+        let now_ms = self.now_ms();
+        self.seeding.done = notes.iter().any(|(key, _)| key == SEEDED_NOTE);
+        for (key, body) in &notes {
+            if key.starts_with(KIND_NOTE) {
+                match verdicts::decode(body) {
+                    Some((novel, judgement)) => {
+                        let (id, _) = self.kinds.see(&novel, Some(&self.settings.naming), &self.intake.known, now_ms);
+                        self.kinds.settle(id, judgement, &self.intake.known);
+                    }
+                    None => {
+                        self.notes.insert(key.clone(), None);
+                    }
+                }
+            }
+        }
+        for (key, body) in notes.iter().filter(|(key, _)| key.starts_with(LINE_NOTE)) {
+            match super::novel::decode(body) {
+                Some(novel) => self.take(vec![novel]),
+                None => {
+                    self.notes.insert(key.clone(), None);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, batch: Vec<Novel>) {
+        let now_ms = self.now_ms();
+        let set = self.ledger.watches();
+        for novel in batch {
+            let lines = novel.lines();
+            let (id, seen) = self.kinds.see(&novel, Some(&self.settings.naming), &self.intake.known, now_ms);
+            let outcome = match seen {
+                Seen::Waiting => "waiting",
+                Seen::Settled => "settled",
+                Seen::Dropped => "dropped",
+                Seen::Waits if self.kinds.get(id).is_some_and(|kind| self.in_shadow(&set, kind)) => {
+                    self.lift.push(id);
+                    "offered"
+                }
+                Seen::Waits => match self.made_for(&set, id) {
+                    Some(label) => {
+                        self.settle(id, What::Watch, Some(label));
+                        "covered"
+                    }
+                    None => "offered",
+                },
+            };
+            if matches!(outcome, "settled" | "dropped" | "covered") {
+                self.drop_line_note(novel.sketch);
+            }
+            self.metrics.triage_lines.with_label_values(&[outcome]).inc_by(lines);
+        }
+        for sketch in self.kinds.take_gone() {
+            self.notes.insert(format!("{KIND_NOTE}{sketch:016x}"), None);
+            self.drop_line_note(sketch);
+        }
+    }
+
+    pub(super) fn note(&mut self, key: String, body: Option<Vec<u8>>) {
+        self.notes.insert(key, body);
+    }
+
+    fn drop_line_note(&mut self, sketch: u64) {
+        if self.intake.forget_note(sketch) {
+            self.notes.insert(format!("{LINE_NOTE}{sketch:016x}"), None);
+        }
+    }
+
+    /// Whether a watch in the shadow counts it: its own lines have come again, then.
+    fn in_shadow(&self, set: &WatchSet, kind: &Kind) -> bool {
+        let (mut scratch, mut found) = (Scratch::default(), false);
+        if set.watches().iter().any(Watch::is_shadow) {
+            kind.sample.read(Some(&self.settings.naming), |record| {
+                set.matches(record, &mut scratch, |_, watch| found |= watch.is_shadow());
+            });
+        }
+        found
+    }
+
+    /// Watches whose own lines have come again leave the shadow, with what has come since.
+    async fn lift(&mut self) {
+        for id in std::mem::take(&mut self.lift) {
+            let set = self.ledger.watches();
+            for watch in set.watches().iter().filter(|watch| watch.is_shadow()) {
+                let scene = Scene {
+                    kinds: &self.kinds,
+                    watches: &set,
+                    naming: Some(&self.settings.naming),
+                    now_ms: self.now_ms(),
+                    lateness_ms: self.settings.lateness_ms,
+                };
+                if !scene.counts(&watch.rule, id) {
+                    continue;
+                }
+                let held = watch.provenance.as_deref().cloned().unwrap_or_default();
+                let provenance = Provenance { shadow: false, kind: id, ..held };
+                // It has counted these itself, in the shadow.
+                let (rule, origin) = (watch.rule.clone(), watch.origin);
+                let proposal = Proposal { rule, origin, provenance, backlog: Vec::new() };
+                if self.ledger.adopt(proposal).await.is_ok() {
+                    self.settle(id, What::Watch, Some(watch.rule.label.clone()));
+                }
+            }
+        }
+    }
+
+    /// The label of the proposed watch that counts this kind already.
+    fn made_for(&self, set: &WatchSet, id: u64) -> Option<String> {
+        let kind = self.kinds.get(id)?;
+        let (mut scratch, mut label) = (Scratch::default(), None);
+        kind.sample.read(Some(&self.settings.naming), |record| {
+            set.matches(record, &mut scratch, |_, watch| {
+                if watch.origin.is_proposed() && !watch.is_shadow() {
+                    label.get_or_insert_with(|| watch.rule.label.clone());
+                }
+            });
+        });
+        label
+    }
+
+    /// What holds from now on, in memory and in the store.
+    fn settle(&mut self, id: u64, what: What, label: Option<String>) {
+        let now_ms = self.now_ms();
+        let Some(kind) = self.kinds.get(id) else { return };
+        let holds_ms = if what == What::Ignore { self.settings.ignore_ms } else { REMEMBERED_MS };
+        let judgement = Judgement {
+            what,
+            at_ms: now_ms,
+            until_ms: now_ms.saturating_add(holds_ms),
+            level: kind.level,
+            revision: kind.revision,
+            label,
+        };
+        if let Some((key, note)) = verdicts::encode(kind, &judgement) {
+            self.notes.insert(key, Some(note));
+        }
+        let sketches = kind.sketches().to_vec();
+        self.kinds.settle(id, judgement, &self.intake.known);
+        for sketch in sketches {
+            self.drop_line_note(sketch);
+        }
+    }
+
+    /// Asks about the next batch, if one is due and nothing is being asked.
+    async fn ask(&mut self) {
+        let now_ms = self.now_ms();
+        let due = self.kinds.due_ms(self.settings.batch_lines, self.settings.batch_wait_ms);
+        if self.asking.is_some() || due.is_none_or(|due| due > now_ms) {
+            return;
+        }
+        // Made for in the meantime: not asked about.
+        let set = self.ledger.watches();
+        let ids = self.kinds.take(self.settings.batch_lines);
+        let (covered, ids): (Vec<u64>, Vec<u64>) = ids.into_iter().partition(|id| self.made_for(&set, *id).is_some());
+        for id in covered {
+            let label = self.made_for(&set, id);
+            self.settle(id, What::Watch, label);
+        }
+        let offers: Vec<Offer> =
+            ids.iter().filter_map(|id| self.kinds.offer(*id, Some(&self.settings.naming))).collect();
+        if offers.is_empty() {
+            return;
+        }
+        self.asked_about.clone_from(&offers);
+        let asker = self.asker.clone();
+        self.asking = Some(tokio::spawn(async move { Answer::Judged(asker.judge(offers).await) }));
+    }
+
+    async fn answered(&mut self, answer: Option<Answer>) {
+        self.asking = None;
+        let asked_about = std::mem::take(&mut self.asked_about);
+        match answer {
+            Some(Answer::Judged(asked)) => match asked.answer {
+                Ok(actions) => {
+                    // What did not fit into the prompt is asked about next time.
+                    for offer in asked.offers.iter().skip(asked.fitted) {
+                        self.kinds.postpone(offer.kind, self.now_ms());
+                    }
+                    let shown: Vec<Offer> = asked.offers.into_iter().take(asked.fitted).collect();
+                    self.apply(actions, &shown, &asked.said).await;
+                }
+                Err(no) => self.stand_in(&asked.offers, &no).await,
+            },
+            Some(Answer::Seeded(asked)) => self.seeded(asked).await,
+            Some(Answer::Tuned(tuned)) => self.retune(tuned).await,
+            None => {
+                tracing::error!("a question to the model panicked; what it was about is judged without it");
+                let no = NoAnswer { words: "the question panicked".to_owned(), tried: true };
+                self.stand_in(&asked_about, &no).await;
+            }
+        }
+    }
+
+    /// The model has not judged these. Severe ones are judged without it; the others wait again, a few times.
+    async fn stand_in(&mut self, offers: &[Offer], no: &NoAnswer) {
+        let now_ms = self.now_ms();
+        tracing::debug!(lines = offers.len(), why = no.words, "the built-in triager stands in");
+        let (mut severe, mut left) = (Vec::new(), 0);
+        for offer in offers {
+            let tries = match no.tried {
+                true => self.kinds.give_back(offer.kind, now_ms),
+                false => self.kinds.postpone(offer.kind, now_ms),
+            };
+            if is_severe(offer) || tries >= TRIES_MAX {
+                severe.push(offer.clone());
+            } else {
+                left += 1;
+            }
+        }
+        self.metrics.triage_lines.with_label_values(&["again"]).inc_by(left);
+        let actions = builtin::judge(&severe);
+        self.apply(actions, &severe, &Said::builtin()).await;
+    }
+
+    async fn tick(&mut self) {
+        let now_ms = self.now_ms();
+        if self.swept.elapsed() >= SWEEP {
+            let seconds = self.swept.elapsed().as_secs_f64();
+            self.swept = Instant::now();
+            self.kinds.sweep(&self.intake.known, seconds, now_ms);
+        }
+        self.metrics.triage_lines.with_label_values(&["dropped"]).inc_by(self.intake.take_dropped());
+        // Severe kinds do not wait for a model for ever.
+        let waited = self.settings.patience_ms;
+        let late: Vec<u64> = self
+            .kinds
+            .iter()
+            .filter(|(_, kind)| matches!(kind.state, State::Waiting { since_ms, .. } if now_ms - since_ms >= waited))
+            .map(|(id, _)| id)
+            .collect();
+        let naming = self.settings.naming.clone();
+        let offers: Vec<Offer> = late.iter().filter_map(|id| self.kinds.offer(*id, Some(&naming))).collect();
+        let severe: Vec<Offer> = offers.into_iter().filter(is_severe).take(self.settings.batch_lines).collect();
+        if !severe.is_empty() {
+            let actions = builtin::judge(&severe);
+            self.apply(actions, &severe, &Said::builtin()).await;
+        }
+        self.look_after_own().await;
+        self.flush().await;
+    }
+
+    /// Stores what is to be remembered; while the store refuses, it is tried again with each tick.
+    async fn flush(&mut self) {
+        if self.notes.is_empty() {
+            return;
+        }
+        let notes: Vec<(String, Option<Vec<u8>>)> = self.notes.drain().collect();
+        if !self.ledger.note(notes.clone()).await {
+            for (key, note) in notes {
+                self.notes.entry(key).or_insert(note);
+            }
+        }
+    }
+
+    /// Does what was said about `offers`, as far as it may be done.
+    async fn apply(&mut self, actions: Vec<Action>, offers: &[Offer], said: &Said) {
+        let mut answered = vec![false; offers.len()];
+        for action in &actions {
+            let about: Vec<&Offer> = action.lines.iter().filter_map(|place| offers.get(*place)).collect();
+            // Judged by the built-in triager while the model was thinking: that holds. What had to make room
+            // meanwhile may still be worth a watch, in the shadow until its lines come again.
+            let about: Vec<&Offer> = about
+                .into_iter()
+                .filter(|o| self.waits(o.kind) || (action.what == What::Watch && self.kinds.get(o.kind).is_none()))
+                .collect();
+            for place in &action.lines {
+                if let Some(answered) = answered.get_mut(*place) {
+                    *answered = true;
+                }
+            }
+            if !about.is_empty() {
+                self.act(action, &about, said).await;
+            }
+        }
+        // Left out of the reply: asked about again, a few times.
+        let now_ms = self.now_ms();
+        let unsaid: Vec<Offer> =
+            offers.iter().zip(&answered).filter(|(_, answered)| !**answered).map(|(offer, _)| offer.clone()).collect();
+        for offer in unsaid {
+            if self.waits(offer.kind) && self.kinds.give_back(offer.kind, now_ms) >= TRIES_MAX {
+                self.settle(offer.kind, What::Ignore, None);
+            }
+        }
+        self.flush().await;
+    }
+
+    fn waits(&self, id: u64) -> bool {
+        self.kinds.get(id).is_some_and(|kind| matches!(kind.state, State::Waiting { .. }))
+    }
+
+    async fn act(&mut self, action: &Action, about: &[&Offer], said: &Said) {
+        match action.what {
+            What::Ignore => {
+                for offer in about {
+                    // Nobody may talk us out of what lies above the floor.
+                    match floor::holds(offer).filter(|_| !said.is_builtin()) {
+                        Some(reason) => {
+                            self.told(offer, "floor", None, said, Redacted::new(reason));
+                            let actions = builtin::judge(std::slice::from_ref(*offer));
+                            let said = Said::builtin();
+                            for action in actions.iter().filter(|action| action.what != What::Ignore) {
+                                Box::pin(self.act(action, &[*offer], &said)).await;
+                            }
+                            if self.waits(offer.kind) {
+                                self.settle(offer.kind, What::Ignore, None);
+                            }
+                        }
+                        None => {
+                            self.settle(offer.kind, What::Ignore, None);
+                            self.told(offer, "ignore", None, said, reason(action));
+                        }
+                    }
+                }
+            }
+            What::Watch => self.propose(action, about, said, Origin::Triage).await,
+            What::Investigate => self.investigate(action, about, said).await,
+        }
+    }
+
+    /// Has a proposal tried and taken in; answers nothing: what became of it is in the view.
+    pub(super) async fn propose(&mut self, action: &Action, about: &[&Offer], said: &Said, origin: Origin) {
+        // What was counted since the last sweep belongs to the past that the watch is tried on.
+        let seconds = self.swept.elapsed().as_secs_f64();
+        self.swept = Instant::now();
+        let now_ms = self.now_ms();
+        self.kinds.sweep(&self.intake.known, seconds, now_ms);
+        let own: Vec<u64> = about.iter().map(|offer| offer.kind).collect();
+        let watches = self.ledger.watches();
+        let scene = Scene {
+            kinds: &self.kinds,
+            watches: &watches,
+            naming: Some(&self.settings.naming),
+            now_ms,
+            lateness_ms: self.settings.lateness_ms,
+        };
+        let tried = match scene.try_out(action, &own) {
+            Ok(tried) => tried,
+            Err((refusal, why)) => return self.refused(about, said, refusal, &why).await,
+        };
+        let label = tried.rule.label.clone();
+        let mut change = Change {
+            at_ms: now_ms,
+            by: origin.as_str().into(),
+            model: said.model.clone(),
+            prompt: said.prompt.clone(),
+            reply: said.reply.clone(),
+            reason: reason(action),
+            before: None,
+            after: Some(tried.rule.to_json()),
+        };
+        if tried.by_engine {
+            change.reason = Redacted::new(&format!("{} (threshold from the past hour)", change.reason.as_str()));
+        }
+        let kind = own.first().copied().unwrap_or_default();
+        let provenance = Provenance { kind, shadow: tried.untried, ..Provenance::of(change) };
+        let proposal = Proposal { rule: tried.rule, origin, provenance, backlog: tried.backlog };
+        match self.ledger.adopt(proposal).await {
+            Ok(()) => {
+                tracing::info!(label, model = said.model, "a watch was proposed, tried and taken in");
+                for offer in about {
+                    self.settle(offer.kind, What::Watch, Some(label.clone()));
+                    self.told(offer, "watch", Some(label.clone()), said, reason(action));
+                }
+            }
+            Err(Refused::Unavailable) => {
+                for offer in about {
+                    self.kinds.give_back(offer.kind, now_ms);
+                }
+            }
+            Err(refused) => self.refused(about, said, Refusal::Full, &refused.to_string()).await,
+        }
+    }
+
+    /// A proposal was refused. Of a model's, the built-in triager has its say on what is severe.
+    async fn refused(&mut self, about: &[&Offer], said: &Said, refusal: Refusal, why: &str) {
+        let from_model = !said.is_builtin();
+        for offer in about {
+            self.told(offer, refusal.as_str(), None, said, Redacted::new(why));
+        }
+        self.metrics.triage_refusals.with_label_values(&[refusal.as_str()]).inc();
+        if from_model && refusal != Refusal::Duplicate {
+            let severe: Vec<Offer> = about.iter().filter(|o| is_severe(o)).map(|o| (*o).clone()).collect();
+            let actions = builtin::judge(&severe);
+            let said = Said::builtin();
+            for action in &actions {
+                let about: Vec<&Offer> = action.lines.iter().filter_map(|place| severe.get(*place)).collect();
+                Box::pin(self.act(action, &about, &said)).await;
+            }
+        }
+        for offer in about.iter().filter(|offer| self.waits(offer.kind)).collect::<Vec<_>>() {
+            self.settle(offer.kind, What::Ignore, None);
+        }
+    }
+
+    async fn investigate(&mut self, action: &Action, about: &[&Offer], said: &Said) {
+        let now_ms = self.now_ms();
+        // One message a service: lines of different services are different escalations.
+        let mut by_service: Vec<(&str, &str, Vec<&Offer>)> = Vec::new();
+        for offer in about {
+            match by_service.iter_mut().find(|(c, s, _)| *c == offer.cluster && *s == offer.service) {
+                Some((_, _, offers)) => offers.push(offer),
+                None => by_service.push((&offer.cluster, &offer.service, vec![offer])),
+            }
+        }
+        for (_, _, offers) in by_service {
+            let Some((crossing, lines)) = self.crossing(action, &offers) else { continue };
+            let label = crossing.label.clone();
+            let outcome = match self.ledger.raise(crossing, lines).await {
+                Some((_, Outcome::Covered)) => "covered",
+                Some((_, Outcome::Held)) => "held_back",
+                Some(_) => "investigate",
+                None => {
+                    for offer in &offers {
+                        self.kinds.give_back(offer.kind, now_ms);
+                    }
+                    continue;
+                }
+            };
+            for offer in offers {
+                self.settle(offer.kind, What::Investigate, Some(label.clone()));
+                self.told(offer, outcome, Some(label.clone()), said, reason(action));
+            }
+        }
+    }
+
+    /// What a person reads of kinds that are to be looked into.
+    fn crossing(&self, action: &Action, offers: &[&Offer]) -> Option<(Crossing, StagedGroup)> {
+        let first = offers.first()?;
+        let kinds: Vec<_> = offers.iter().filter_map(|offer| self.kinds.get(offer.kind)).collect();
+        let label = action.label.as_deref().and_then(shown_label).or_else(|| shown_label(&first.template));
+        let label = self.own_label(label.unwrap_or_else(|| "new_kind".into()));
+        let count = kinds.iter().map(|kind| kind.count).sum::<u64>();
+        let first_ms = kinds.iter().map(|kind| kind.first_s).min()? * 1000;
+        let last_ms = kinds.iter().map(|kind| kind.last_s).max()? * 1000;
+        let summary = action.summary.clone().unwrap_or_else(|| match first.why {
+            Why::New => "a kind of line that was never seen before".to_owned(),
+            Why::Rate => "comes far more often than it used to".to_owned(),
+            Why::Level => "is more severe than it used to be".to_owned(),
+            Why::Deploy | Why::Again => "looks worth a look".to_owned(),
+        });
+        let group_by: Vec<String> = ["cluster", "service"].map(String::from).into();
+        let mut group = Vec::new();
+        kinds.first()?.sample.read(Some(&self.settings.naming), |record| group_key(record, &group_by, &mut group));
+        let lines = StagedGroup {
+            watch: crate::watch::WatchKey(0),
+            group: group.into(),
+            lane: Lane::Live,
+            counts: Vec::new(),
+            first_ms,
+            last_ms,
+            cluster: first.cluster.clone(),
+            service: first.service.clone(),
+            samples: kinds.iter().take(3).map(|kind| kind.sample.clone()).collect(),
+        };
+        let crossing = Crossing {
+            label,
+            severity: action.severity.unwrap_or(Severity::Warning),
+            summary,
+            cluster: first.cluster.clone(),
+            service: first.service.clone(),
+            group: vec![("cluster".into(), first.cluster.clone()), ("service".into(), first.service.clone())],
+            threshold: 1,
+            window_seconds: u64::try_from((last_ms - first_ms) / 1000).unwrap_or(0).max(1),
+            late: false,
+            count,
+            first_ms,
+            last_ms,
+            samples: offers.iter().take(3).map(|offer| offer.shown.clone()).collect(),
+            proposed: true,
+        };
+        Some((crossing, lines))
+    }
+
+    /// No person's watch is called so.
+    fn own_label(&self, wanted: String) -> String {
+        let set = self.ledger.watches();
+        match set.by_label(&wanted) {
+            Some(held) if !held.origin.is_proposed() => {
+                format!("new_{}", wanted.get(..wanted.len().min(44)).unwrap_or(&wanted))
+            }
+            _ => wanted,
+        }
+    }
+
+    fn told(&self, offer: &Offer, outcome: &'static str, label: Option<String>, said: &Said, reason: Redacted) {
+        self.metrics.triage_verdicts.with_label_values(&[outcome]).inc();
+        self.view.decided(Decision {
+            at_ms: self.now_ms(),
+            service: Redacted::new(&offer.service).one_line().cut(200),
+            template: Redacted::new(&offer.template).one_line().cut(400),
+            why: offer.why,
+            outcome,
+            label,
+            by: said.model.clone(),
+            reason,
+        });
+    }
+
+    fn show(&self) {
+        let state = self.asker.provider.state();
+        self.view.stand(Standing {
+            provider: state.provider.to_owned(),
+            model: shown(&state),
+            kinds: self.kinds.len(),
+            waiting: self.kinds.waiting(),
+            asking: self.asked_about.len(),
+        });
+        self.metrics.triage_kinds.set(self.kinds.len() as i64);
+        self.metrics.triage_waiting.set(self.kinds.waiting() as i64);
+    }
+}
+
+fn shown(state: &super::model::State) -> serde_json::Value {
+    if state.model.is_none() {
+        return serde_json::Value::Null;
+    }
+    serde_json::json!({
+        "name": state.model, "address": state.address, "condition": state.condition.as_str(),
+        "since_seconds": state.since_seconds, "last_error": state.last_error, "advice": state.advice,
+    })
+}
+
+/// Worth a person's look before a model has had one.
+fn is_severe(offer: &Offer) -> bool {
+    offer.level >= Level::Error || offer.shape == Shape::Trace || floor::holds(offer).is_some()
+}
+
+fn reason(action: &Action) -> Redacted {
+    Redacted::new(action.summary.as_deref().unwrap_or_default()).one_line().cut(300)
+}
