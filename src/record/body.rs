@@ -36,10 +36,12 @@ pub(super) fn text_body<'a>(
     buffers: (&'a mut Vec<u8>, &'a mut Vec<u8>),
 ) -> (Body<'a>, Option<&'a [u8]>) {
     // Most texts that are access lines need no copy without escapes.
-    if log.escapes() == 1 && index.escapes_only_quotes() && memchr::memchr(0x1b, log.raw()).is_none() {
-        if let Some(access) = access::escaped::parse(&log, index) {
-            return (Body::Access(access, log.of_quotes()), None);
-        }
+    if log.escapes() == 1
+        && index.escapes_only_quotes()
+        && memchr::memchr(0x1b, log.raw()).is_none()
+        && let Some(access) = access::escaped::parse(&log, index)
+    {
+        return (Body::Access(access, log.of_quotes()), None);
     }
     let text = log.decode(buffers.0).trim_ascii_end();
     let mut plain = None;
