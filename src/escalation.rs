@@ -8,7 +8,9 @@
 //!   escalation: same number, no message. After it, it escalates anew.
 //! - The first message leaves `settle` after the crossing, with the count of that moment.
 //! - Resolved is told once; a flood after that tells "again" once per `dedup`, and then its end.
+//! - One that opens and is to be investigated waits for that: so many at most, the severe ones before others.
 
+pub mod investigation;
 pub mod outbox;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::notify::notice::{Notice, NoticeKind, Severity};
 use crate::redact::Redacted;
+use crate::watch::rule::OnCrossing;
+use investigation::Investigation;
 
 /// Samples that an escalation keeps.
 pub const SAMPLES_MAX: usize = 3;
@@ -36,6 +40,8 @@ pub struct Settings {
     pub settle_ms: i64,
     /// Messages an hour about what no person's rule raised; what is beyond is kept and told to nobody.
     pub proposed_per_hour: usize,
+    /// Escalations that may wait for their investigation; of more, the least severe are left out.
+    pub max_wanted: usize,
 }
 
 /// Numbered E1, E2, … for good.
@@ -80,6 +86,9 @@ pub struct Escalation {
     /// Labels of proposed watches that crossed on the same lines.
     #[serde(default)]
     pub also: Vec<String>,
+    /// `None`: nobody asked for one.
+    #[serde(default)]
+    pub investigation: Option<Investigation>,
 }
 
 /// One turn of a window, with all that a message may need.
@@ -181,12 +190,12 @@ impl Desk {
     }
 
     /// A window crossed. Answers the escalation it belongs to and what is to be told.
-    pub fn crossed(&mut self, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
+    pub fn crossed(&mut self, crossing: Crossing, on: OnCrossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
         let fingerprint = fingerprint(&crossing);
         let known = self.by_fingerprint.get(&fingerprint).copied();
         let fresh = known.and_then(|id| self.by_id.get(&id)).filter(|e| now_ms - e.told_ms < self.settings.dedup_ms);
         let Some(id) = fresh.map(|e| e.id) else {
-            return self.open(fingerprint, crossing, now_ms);
+            return self.open(fingerprint, crossing, on, now_ms);
         };
         let dedup_ms = self.settings.dedup_ms;
         let Some(escalation) = self.change(id) else { return (id, Outcome::Added, None) };
@@ -209,12 +218,18 @@ impl Desk {
         (id, Outcome::Again, Some(post))
     }
 
-    fn open(&mut self, fingerprint: u128, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
+    fn open(
+        &mut self,
+        fingerprint: u128,
+        crossing: Crossing,
+        on: OnCrossing,
+        now_ms: i64,
+    ) -> (u64, Outcome, Option<Post>) {
         let next = if crossing.proposed { &mut self.next_proposed } else { &mut self.next_id };
         let id = *next;
         *next += 1;
         let held = crossing.proposed && self.told_of_proposed(now_ms) >= self.settings.proposed_per_hour;
-        let cleaned = |text: &str| Redacted::new(text).one_line().cut(200);
+        let investigation = (on == OnCrossing::Investigate && !held).then(|| self.want(&crossing));
         let escalation = Escalation {
             id,
             fingerprint,
@@ -241,6 +256,7 @@ impl Desk {
             proposed: crossing.proposed,
             held,
             also: Vec::new(),
+            investigation,
         };
         let notice = escalation.notice(NoticeKind::Opened, now_ms);
         self.before.entry(id).or_insert(None);
@@ -388,6 +404,11 @@ impl Desk {
     }
 }
 
+/// A name as it is kept and shown.
+pub fn cleaned(name: &str) -> Redacted {
+    Redacted::new(name).one_line().cut(200)
+}
+
 impl Escalation {
     /// What a human reads of it now.
     pub fn notice(&self, kind: NoticeKind, now_ms: i64) -> Notice {
@@ -410,6 +431,7 @@ impl Escalation {
             samples: self.samples.clone(),
             dedup_key: format!("{:032x}", self.fingerprint),
             suggested_fix: None,
+            dossier: None,
             in_doubt: false,
         }
     }
@@ -455,7 +477,11 @@ mod tests {
     }
 
     fn desk() -> Desk {
-        Desk::new(Settings { dedup_ms: HOUR, settle_ms: 2000, proposed_per_hour: 2 })
+        Desk::new(Settings { dedup_ms: HOUR, settle_ms: 2000, proposed_per_hour: 2, max_wanted: 3 })
+    }
+
+    fn cross(desk: &mut Desk, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
+        desk.crossed(crossing, OnCrossing::Notify, now_ms)
     }
 
     fn kind(post: &Option<Post>) -> Option<NoticeKind> {
@@ -465,28 +491,28 @@ mod tests {
     #[test]
     fn a_flapping_service_is_told_of_once_with_one_pair_and_then_keeps_quiet_until_the_time_is_over() {
         let mut desk = desk();
-        let (id, outcome, post) = desk.crossed(crossing(20), 0);
+        let (id, outcome, post) = cross(&mut desk, crossing(20), 0);
         assert_eq!((id, outcome, kind(&post)), (1, Outcome::Opened, Some(NoticeKind::Opened)));
         assert_eq!(post.map(|p| p.due_ms), Some(2000), "it settles first");
         assert_eq!(kind(&desk.quieted(1, 100_000)), Some(NoticeKind::Resolved));
-        let (id, outcome, post) = desk.crossed(crossing(5), 200_000);
+        let (id, outcome, post) = cross(&mut desk, crossing(5), 200_000);
         assert_eq!((id, outcome, kind(&post)), (1, Outcome::Again, Some(NoticeKind::Again)));
         assert_eq!(kind(&desk.quieted(1, 300_000)), Some(NoticeKind::Resolved));
         for n in 4..30 {
-            let (id, outcome, post) = desk.crossed(crossing(1), n * 100_000);
+            let (id, outcome, post) = cross(&mut desk, crossing(1), n * 100_000);
             assert_eq!((id, outcome, kind(&post)), (1, Outcome::Added, None));
             assert_eq!(desk.quieted(1, n * 100_000 + 50_000), None);
         }
         assert_eq!(desk.get(1).map(|e| (e.count, e.crossings)), Some((20 + 5 + 26, 28)));
-        let (id, outcome, _) = desk.crossed(crossing(1), 300_000 + HOUR);
+        let (id, outcome, _) = cross(&mut desk, crossing(1), 300_000 + HOUR);
         assert_eq!((id, outcome), (2, Outcome::Opened), "an hour after the last message");
     }
 
     #[test]
     fn several_windows_of_one_escalation_are_resolved_when_the_last_one_is() {
         let mut desk = desk();
-        desk.crossed(crossing(20), 0);
-        desk.crossed(crossing(20), 10);
+        cross(&mut desk, crossing(20), 0);
+        cross(&mut desk, crossing(20), 10);
         assert_eq!(desk.quieted(1, 20), None);
         assert_eq!(kind(&desk.quieted(1, 30)), Some(NoticeKind::Resolved));
     }
@@ -494,7 +520,7 @@ mod tests {
     #[test]
     fn silence_is_never_called_resolved_until_the_service_is_back() {
         let mut desk = desk();
-        desk.crossed(crossing(20), 0);
+        cross(&mut desk, crossing(20), 0);
         assert_eq!(kind(&desk.fell_silent(1, Some(7), 20)), Some(NoticeKind::NoData));
         assert_eq!(kind(&desk.came_back(1, 30)), Some(NoticeKind::Resolved));
     }
@@ -502,23 +528,23 @@ mod tests {
     #[test]
     fn another_service_or_a_backlog_is_another_escalation() {
         let mut desk = desk();
-        desk.crossed(crossing(20), 0);
-        assert_eq!(desk.crossed(Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 2);
-        assert_eq!(desk.crossed(Crossing { late: true, ..crossing(1) }, 2).0, 3);
+        cross(&mut desk, crossing(20), 0);
+        assert_eq!(cross(&mut desk, Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 2);
+        assert_eq!(cross(&mut desk, Crossing { late: true, ..crossing(1) }, 2).0, 3);
         assert_eq!(desk.quieted(3, 3), None, "a backlog has no end");
     }
 
     #[test]
     fn what_a_failed_commit_changed_is_taken_back_and_its_number_stays_unused() {
         let mut desk = desk();
-        desk.crossed(crossing(20), 0);
+        cross(&mut desk, crossing(20), 0);
         assert_eq!(desk.changes().len(), 1);
         desk.settled();
         desk.counted(1, 7, 0, 9, &[]);
-        desk.crossed(Crossing { service: "cart".into(), ..crossing(1) }, 1);
+        cross(&mut desk, Crossing { service: "cart".into(), ..crossing(1) }, 1);
         desk.take_back();
         assert_eq!(desk.get(1).map(|e| e.count), Some(20));
         assert_eq!((desk.get(2), desk.changes().len()), (None, 0));
-        assert_eq!(desk.crossed(Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 3);
+        assert_eq!(cross(&mut desk, Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 3);
     }
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::escalation::investigation::Investigation;
 use crate::escalation::{Crossing, Escalation, Outcome as Raised};
 use crate::notify::deliver::{Leased, Outbox, Settled};
 use crate::record::stripped::Sample;
@@ -142,6 +143,14 @@ pub(crate) enum Command {
     Note(Vec<(String, Option<Vec<u8>>)>, oneshot::Sender<bool>),
     /// The newest escalations, so many at most.
     Escalations(usize, oneshot::Sender<Vec<Escalation>>),
+    /// Those that wait to be investigated.
+    Wanted(oneshot::Sender<Vec<Escalation>>),
+    /// One, and what else was escalated of its service around then.
+    WithOthers(u64, oneshot::Sender<Option<(Escalation, Vec<Escalation>)>>),
+    /// Answers whether it still waited; `None`: the store cannot commit.
+    Investigated(u64, Investigation, oneshot::Sender<Option<bool>>),
+    /// The newest that were to be investigated, so many at most.
+    Investigations(usize, oneshot::Sender<Vec<Escalation>>),
     Lease(&'static str, oneshot::Sender<Lease>),
     Settle(u64, Settled, oneshot::Sender<()>),
     /// No settling any more: what is to be told is due now. Answers how many rows wait.
@@ -233,6 +242,27 @@ impl Ledger {
     /// The newest escalations, so many at most.
     pub async fn escalations(&self, most: usize) -> Option<Vec<Escalation>> {
         self.ask(|reply| Command::Escalations(most, reply)).await
+    }
+
+    /// Those that wait to be investigated, oldest first: never more than [`crate::escalation::Settings::max_wanted`].
+    pub async fn wanted(&self) -> Option<Vec<Escalation>> {
+        self.ask(Command::Wanted).await
+    }
+
+    /// One escalation, and others of its service around then; `Some(None)`: it is forgotten.
+    pub async fn with_others(&self, id: u64) -> Option<Option<(Escalation, Vec<Escalation>)>> {
+        self.ask(|reply| Command::WithOthers(id, reply)).await
+    }
+
+    /// Records what became of an investigation: durable when it answers, with whether anybody still waited for it.
+    /// `None`: the store cannot commit.
+    pub async fn investigated(&self, id: u64, became: Investigation) -> Option<bool> {
+        self.ask(|reply| Command::Investigated(id, became, reply)).await?
+    }
+
+    /// The newest that were to be investigated, so many at most.
+    pub async fn investigations(&self, most: usize) -> Option<Vec<Escalation>> {
+        self.ask(|reply| Command::Investigations(most, reply)).await
     }
 
     /// Lets time pass. Skipped when the writer is behind: the next one does the same work.

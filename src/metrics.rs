@@ -47,6 +47,8 @@ pub struct Metrics {
     /// Services that have a label of their own. A plain lock: held for a look-up.
     services: Arc<Mutex<HashMap<(String, String), IntCounter>>>,
     pub escalations: IntCounterVec,
+    pub investigations: IntCounterVec,
+    pub investigation_queue: IntGauge,
     pub outbox_rows: IntGauge,
     pub outbox_age: IntGauge,
     pub outbox_dead: IntGauge,
@@ -130,6 +132,13 @@ impl Metrics {
                 "Crossings that a human may hear of, by what became of them",
                 &["outcome"],
             )?,
+            investigations: counters(
+                r,
+                "investigations_total",
+                "Escalations that were to be investigated, by what became of that",
+                &["outcome"],
+            )?,
+            investigation_queue: gauge(r, "investigation_queue", "Escalations that wait to be investigated")?,
             outbox_rows: gauge(r, "outbox_rows", "Messages that wait to be delivered")?,
             outbox_age: gauge(r, "outbox_age_seconds", "Age of the oldest of them")?,
             outbox_dead: gauge(r, "outbox_dead_rows", "Messages given up")?,
@@ -172,6 +181,9 @@ impl Metrics {
         // So that a rate over them is right from the first event on.
         for outcome in ["matched", "unmatched", "joined", "blank", "own", "rejected", "repeat", "aborted"] {
             metrics.lines.with_label_values(&[outcome]);
+        }
+        for outcome in ["written", "failed", "left_out"] {
+            metrics.investigations.with_label_values(&[outcome]);
         }
         for status in ["401", "404", "405", "413", "415"] {
             metrics.client_will_drop.with_label_values(&[status]);

@@ -20,6 +20,7 @@ use super::window::{Bucket, Phase, Turn, Width, Window};
 use super::{Committed, DeliveryKey, Lane, Staged, StagedGroup, WindowKey};
 use crate::escalation::outbox::{Outbox, Row};
 use crate::escalation::{self, Crossing, Desk, Escalation, SAMPLES_MAX};
+use crate::notify::notice::Dossiers;
 use crate::record::stripped::Sample;
 use crate::redact::Redacted;
 use crate::store::{Loaded, Transaction};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub max_outbox_rows: usize,
     pub escalation: escalation::Settings,
     pub destinations: Vec<&'static str>,
+    /// What messages say of where dossiers are.
+    pub dossiers: Dossiers,
 }
 
 /// Both clocks, read once for a group of batches.
@@ -322,7 +325,7 @@ impl Engine {
             samples: shown(&staged.samples, SAMPLES_MAX),
             proposed: watch.origin.is_proposed(),
         };
-        let (id, outcome, post) = self.desk.crossed(crossing, now.ms);
+        let (id, outcome, post) = self.desk.crossed(crossing, rule.on_crossing, now.ms);
         window.escalation = Some(id);
         if let Some(post) = post {
             self.outbox.post(&post);
@@ -405,6 +408,9 @@ impl Engine {
 
     /// It is durable: show it.
     pub fn apply(&mut self, draft: Draft, now: Now) {
+        if self.desk.investigations_moved().next().is_some() {
+            self.shards.investigations_changed.notify_one();
+        }
         self.desk.settled();
         self.outbox.settled();
         for (delivery, turn) in draft.confirmed {

@@ -15,13 +15,15 @@ use tokio::sync::Notify;
 use super::journal::Total;
 use super::window::{Phase, Width, Window};
 use super::{DeliveryKey, Lane, WindowKey};
-use crate::watch::{WatchKey, WatchSet};
+use crate::watch::{Watch, WatchKey, WatchSet, group_values};
 
 /// Services whose last sign of life is kept; further ones share no entry and count as never heard of.
 pub const SERVICES_MAX: usize = 20_000;
 /// Confirmations waiting for the writer; beyond it they are dropped, and an equal batch may be taken for a
 /// repeat until its time is up.
 const CONFIRMED_MAX: usize = 100_000;
+/// Windows copied for whoever investigates.
+const WINDOWS_SHOWN: usize = 100;
 
 pub struct Shards {
     pub(super) windows: DashMap<WindowKey, Window>,
@@ -35,6 +37,8 @@ pub struct Shards {
     turns: AtomicU64,
     confirmations_dropped: AtomicU64,
     pub(super) outbox_changed: Notify,
+    /// An investigation is wanted, or is none any more. For one listener.
+    pub investigations_changed: Notify,
 }
 
 /// One group of a watch, for people.
@@ -56,6 +60,7 @@ impl Shards {
             turns: AtomicU64::new(0),
             confirmations_dropped: AtomicU64::new(0),
             outbox_changed: Notify::new(),
+            investigations_changed: Notify::new(),
         }
     }
 
@@ -92,6 +97,23 @@ impl Shards {
             groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.group.cmp(&b.group)));
         }
         out
+    }
+
+    /// The windows that fire for an escalation now. Looks at every window: not for a request.
+    pub fn windows_of(&self, escalation: u64) -> Vec<(WindowKey, Window)> {
+        let of = self.windows.iter().filter(|w| w.escalation == Some(escalation));
+        of.take(WINDOWS_SHOWN).map(|w| (w.key().clone(), w.value().clone())).collect()
+    }
+
+    /// The live windows that fire now and are about a service by name, each with its watch. Looks at every window.
+    pub fn firing_of(&self, service: impl Fn(&Watch, &[String]) -> bool) -> Vec<(Watch, Window)> {
+        let set = self.watches();
+        let firing = self.windows.iter().filter(|w| w.phase == Phase::Firing && w.key().lane == Lane::Live);
+        let named = firing.filter_map(|w| {
+            let watch = set.by_key(w.key().watch)?;
+            service(watch, &group_values(&w.key().group)).then(|| (watch.clone(), w.value().clone()))
+        });
+        named.take(WINDOWS_SHOWN).collect()
     }
 
     /// A service sent something of this time.

@@ -196,6 +196,11 @@ impl Window {
             .fold(0, |sum, (_, n)| sum.saturating_add(*n))
     }
 
+    /// What is kept, by bucket, ascending.
+    pub fn buckets(&self) -> &[(Bucket, u64)] {
+        &self.buckets
+    }
+
     /// Everything from the beginning of the window that ends at `at`, on: what a crossing there tells.
     pub fn count_since_window_of(&self, at: Bucket) -> u64 {
         self.buckets.iter().filter(|(b, _)| *b >= at - BUCKETS).fold(0, |sum, (_, n)| sum.saturating_add(*n))

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{Draft, Engine, Now, Settings};
 use super::{Command, Committed, Lease, Ledger, Staged, Unavailable};
+use crate::escalation::investigation::Investigation;
 use crate::failpoint::Failpoint;
 use crate::metrics::Metrics;
 use crate::notify::deliver::{Leased, Settled};
@@ -184,6 +185,15 @@ impl Writer {
             Command::Escalations(most, reply) => {
                 reply.send(self.engine.desk().iter().take(most).cloned().collect()).unwrap_or_default();
             }
+            Command::Wanted(reply) => reply.send(self.engine.desk().wanted()).unwrap_or_default(),
+            Command::WithOthers(id, reply) => reply.send(self.engine.desk().with_others(id)).unwrap_or_default(),
+            Command::Investigations(most, reply) => {
+                reply.send(self.engine.desk().investigations(most)).unwrap_or_default();
+            }
+            Command::Investigated(id, became, reply) => {
+                let (draft, waited) = self.engine.investigated(id, became);
+                reply.send(self.write(draft, now).then_some(waited)).unwrap_or_default();
+            }
             Command::Lease(destination, reply) => {
                 let lease = self.lease(destination, now);
                 reply.send(lease).unwrap_or_default();
@@ -294,6 +304,9 @@ impl Writer {
             self.metrics.escalations.with_label_values(&[outcome.as_str()]).inc();
         }
         self.metrics.orphans.inc_by(draft.report.orphans);
+        let moved = self.engine.desk().investigations_moved();
+        let left_out = moved.filter(|now| *now == Investigation::LeftOut).count() as u64;
+        self.metrics.investigations.with_label_values(&[Investigation::LeftOut.as_str()]).inc_by(left_out);
         self.engine.apply(draft, now);
         true
     }

@@ -19,7 +19,7 @@ use tokio::task;
 
 use super::{
     deliver::Sent,
-    notice::{Notice, NoticeKind, Severity, timestamp},
+    notice::{Dossier, Notice, NoticeKind, Severity, timestamp},
 };
 use crate::redact::Redacted;
 
@@ -54,6 +54,9 @@ struct Line<'a> {
     summary: &'a Redacted,
     dedup_key: &'a str,
     suggested_fix: Option<&'a Redacted>,
+    /// Where its dossier is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dossier: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     in_doubt: bool,
 }
@@ -127,6 +130,9 @@ pub fn json_line(notice: &Notice) -> serde_json::Result<String> {
         summary: &notice.summary,
         dedup_key: &notice.dedup_key,
         suggested_fix: notice.suggested_fix.as_ref(),
+        dossier: notice.dossier.as_ref().map(|dossier| match dossier {
+            Dossier::Url(place) | Dossier::File(place) => place.as_str(),
+        }),
         in_doubt: notice.in_doubt,
     })
 }
@@ -247,6 +253,22 @@ mod tests {
             assert!(line.starts_with(&starts), "{line}");
             let ends = r#""suggested_fix":"restart it","in_doubt":true}"#;
             assert!(line.ends_with(ends), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_dossier_is_named_where_there_is_one() {
+        let mut notice = notice(NoticeKind::Opened);
+        for dossier in [
+            Dossier::Url("https://logs.example/investigations/E42".into()),
+            Dossier::File("investigations/E42.md".into()),
+        ] {
+            let place = match &dossier {
+                Dossier::Url(place) | Dossier::File(place) => format!(r#""suggested_fix":null,"dossier":"{place}"}}"#),
+            };
+            notice.dossier = Some(dossier);
+            let line = json_line(&notice).expect("JSON");
+            assert!(line.ends_with(&place), "{line}");
         }
     }
 

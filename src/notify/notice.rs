@@ -6,6 +6,8 @@
 //! made here contain none of it, except where the caller passes a service name
 //! that it has already quoted for its own medium.
 
+use std::path::PathBuf;
+
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
@@ -64,8 +66,46 @@ pub struct Notice {
     pub samples: Vec<Redacted>,
     pub dedup_key: String,
     pub suggested_fix: Option<Redacted>,
+    /// Where its dossier is, or soon will be; of an opened one that is investigated.
+    #[serde(default)]
+    pub dossier: Option<Dossier>,
     /// An earlier attempt may have arrived: the message says that it may repeat.
     pub in_doubt: bool,
+}
+
+/// Where a person finds the dossier of one escalation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dossier {
+    /// An address of ours, as [`Dossiers`] has made it.
+    Url(String),
+    /// A file on the receiver's own disk.
+    File(String),
+}
+
+/// Where the dossiers are. All of it comes from the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dossiers {
+    /// What people reach the control API under: a URL without a slash at its end.
+    pub public_url: Option<String>,
+    /// `None`: they are kept in memory only.
+    pub folder: Option<PathBuf>,
+}
+
+impl Dossiers {
+    /// `None`: there is nothing that a message could name.
+    pub fn of(&self, escalation: u64) -> Option<Dossier> {
+        match (&self.public_url, &self.folder) {
+            (Some(url), _) => Some(Dossier::Url(format!("{url}/investigations/E{escalation}"))),
+            (None, Some(folder)) => Some(Dossier::File(folder.join(dossier_file(escalation)).display().to_string())),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The name of a dossier's file.
+pub fn dossier_file(escalation: u64) -> String {
+    format!("E{escalation}.md")
 }
 
 impl NoticeKind {
@@ -274,6 +314,7 @@ pub(super) mod tests {
             samples: vec![Redacted::new("POST /pay 502 12ms"), Redacted::new("Error: upstream\n    at pay (pay.js:3)")],
             dedup_key: "prod/payments/http_5xx_spike".into(),
             suggested_fix: None,
+            dossier: None,
             in_doubt: false,
         }
     }
@@ -365,8 +406,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_dossier_is_linked_where_it_can_be_and_else_named() {
+        let public_url = Some("https://logs.example/ember".to_owned());
+        let folder = Some(PathBuf::from("investigations"));
+        let with = |public_url: &Option<String>, folder: &Option<PathBuf>| {
+            Dossiers { public_url: public_url.clone(), folder: folder.clone() }.of(42)
+        };
+        let url = Some(Dossier::Url("https://logs.example/ember/investigations/E42".into()));
+        assert_eq!(with(&public_url, &folder), url);
+        assert_eq!(with(&public_url, &None), url);
+        assert_eq!(with(&None, &folder), Some(Dossier::File("investigations/E42.md".into())));
+        assert_eq!(with(&None, &None), None);
+    }
+
+    #[test]
     fn a_notice_comes_back_from_the_outbox_as_it_went_in() {
-        let notice = notice(NoticeKind::NoData);
+        let dossier = Some(Dossier::Url("https://logs.example/investigations/E42".into()));
+        let notice = Notice { dossier, ..notice(NoticeKind::NoData) };
         let json = serde_json::to_string(&notice).expect("JSON");
         assert!(json.contains(r#""kind":"no_data""#), "{json}");
         assert!(json.contains(r#""severity":"critical""#), "{json}");

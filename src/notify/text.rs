@@ -16,7 +16,7 @@ use tokio::task;
 
 use super::{
     deliver::Sent,
-    notice::{Notice, NoticeKind, Severity},
+    notice::{Dossier, Notice, NoticeKind, Severity, dossier_file},
 };
 
 /// Slack's advice is to stay below 4000; what it counts as one, we may count as five.
@@ -66,7 +66,8 @@ impl Stdout {
     }
 }
 
-/// The notice for a terminal: a few lines that fit 80 columns, then a blank one.
+/// The notice for a terminal: a few lines that fit 80 columns (an address of ours is not broken), then a blank
+/// one.
 pub fn plain(notice: &Notice, colour: bool) -> String {
     let mut text = String::new();
     let head = format!("{} {}", notice.mark(), notice.standing());
@@ -107,6 +108,9 @@ pub fn plain(notice: &Notice, colour: bool) -> String {
     }
     if let Some(fix) = fix(notice) {
         paragraph(&mut text, &format!("suggested fix: {fix}"));
+    }
+    if let Some(Dossier::Url(place) | Dossier::File(place)) = &notice.dossier {
+        text.push_str(&format!("{INDENT}dossier: {place}\n"));
     }
     text.push('\n');
     text
@@ -150,6 +154,17 @@ pub fn slack(notice: &Notice) -> String {
     if let Some(fix) = fix(notice) {
         text.push_str("\nSuggested fix: ");
         text.push_str(&span(&fix, SENTENCE_BYTES));
+    }
+    match &notice.dossier {
+        // Ours: the configuration lets no address through that could close the brackets.
+        Some(Dossier::Url(url)) => {
+            let mut escaped = String::with_capacity(url.len());
+            url.chars().for_each(|c| slack_char(c, &mut escaped));
+            text.push_str(&format!("\nDossier: <{escaped}|E{}>", notice.escalation));
+        }
+        // The path says nothing to who reads it there.
+        Some(Dossier::File(_)) => text.push_str(&format!("\nDossier: `{}`", dossier_file(notice.escalation))),
+        None => {}
     }
     fence(&mut text, &samples(notice));
     text
@@ -352,6 +367,39 @@ Error: upstream
       at pay (pay.js:3)
 ```"
         );
+    }
+
+    #[test]
+    fn a_dossier_is_linked_or_named_after_all_that_is_quoted_in_a_line() {
+        let mut notice = notice(NoticeKind::Opened);
+        notice.samples.truncate(1);
+        notice.dossier = Some(Dossier::Url("https://logs.example/ember/investigations/E42".into()));
+        assert_eq!(
+            slack(&notice),
+            "\
+🔴 [E42] critical: `http_5xx_spike` · `payments` in `prod` · `path=/pay`
+20,000 lines in 12 s (threshold 10 in 60 s), 14:03:01–14:03:13 UTC
+`5xx responses are spiking`
+Dossier: <https://logs.example/ember/investigations/E42|E42>
+```
+POST /pay 502 12ms
+```"
+        );
+        assert_eq!(
+            plain(&notice, false),
+            "\
+[E42] critical: http_5xx_spike
+      payments in prod, path=/pay
+      20,000 lines in 12 s (threshold 10 in 60 s), 14:03:01–14:03:13 UTC
+      5xx responses are spiking
+      | POST /pay 502 12ms
+      dossier: https://logs.example/ember/investigations/E42
+
+"
+        );
+        notice.dossier = Some(Dossier::File("/var/lib/emberwatch/investigations/E42.md".into()));
+        assert!(slack(&notice).contains("\n`5xx responses are spiking`\nDossier: `E42.md`\n```\n"));
+        assert!(plain(&notice, false).contains("\n      dossier: /var/lib/emberwatch/investigations/E42.md\n\n"));
     }
 
     #[test]

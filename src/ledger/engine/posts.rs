@@ -1,6 +1,8 @@
-//! Handing out what is to be told, and taking back what became of it.
+//! Handing out what is to be told, and taking back what became of it and of investigations.
 
 use super::{Draft, Engine, Now};
+use crate::escalation::Escalation;
+use crate::escalation::investigation::Investigation;
 use crate::notify::deliver::{Leased, Settled};
 use crate::notify::notice::NoticeKind;
 
@@ -18,6 +20,10 @@ impl Engine {
         {
             notice = escalation.notice(NoticeKind::Opened, notice.at_ms);
         }
+        if notice.kind == NoticeKind::Opened {
+            let has = |e: &Escalation| matches!(e.investigation, Some(Investigation::Wanted | Investigation::Written));
+            notice.dossier = escalation.filter(|e| has(e)).and_then(|e| self.settings.dossiers.of(e.id));
+        }
         // An attempt that failed clearly did not arrive; `in_doubt` stays as restored.
         let thread = escalation.and_then(|e| e.threads.get(destination).cloned());
         let row = self.outbox.lease(id, notice, now.ms).ok_or(None)?;
@@ -29,6 +35,12 @@ impl Engine {
             thread,
         };
         Ok((Draft::default(), leased))
+    }
+
+    /// What became of an investigation; and whether anybody still waited for it.
+    pub fn investigated(&mut self, id: u64, became: Investigation) -> (Draft, bool) {
+        let waited = self.desk.investigated(id, became);
+        (Draft::default(), waited)
     }
 
     pub fn settle(&mut self, row: u64, outcome: &Settled) -> Draft {

@@ -11,7 +11,7 @@ use crate::ledger::window::{Phase, Window};
 use crate::ledger::{Lane, Proposal, Refused, StagedGroup, WindowKey};
 use crate::watch::matcher::Scratch;
 use crate::watch::provenance::Provenance;
-use crate::watch::rule::Rule;
+use crate::watch::rule::{OnCrossing, Rule};
 use crate::watch::{Origin, Watch, group_values};
 
 /// Proposed watches at the same time.
@@ -82,7 +82,8 @@ impl Engine {
             draft.report.raised.push((label, Outcome::Covered));
             return (draft, (id, Outcome::Covered));
         }
-        let (id, outcome, post) = self.desk.crossed(Crossing { proposed: true, ..crossing }, now.ms);
+        let (id, outcome, post) =
+            self.desk.crossed(Crossing { proposed: true, ..crossing }, OnCrossing::Investigate, now.ms);
         // No window will say that it is over.
         self.desk.abandoned(id);
         if let Some(post) = post {

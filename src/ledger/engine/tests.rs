@@ -5,8 +5,9 @@ mod proposals;
 use proptest::prelude::*;
 
 use super::*;
+use crate::escalation::investigation::Investigation;
 use crate::notify::deliver::Settled;
-use crate::notify::notice::NoticeKind;
+use crate::notify::notice::{Dossier, NoticeKind};
 use crate::watch::rule::Rule;
 use crate::watch::{OTHER, Origin};
 
@@ -41,8 +42,9 @@ fn settings() -> Settings {
         repeat_ms: 7_200_000,
         max_digests: 1000,
         max_outbox_rows: 1000,
-        escalation: escalation::Settings { dedup_ms: HOUR, settle_ms: 2 * SECOND, proposed_per_hour: 2 },
+        escalation: escalation::Settings { dedup_ms: HOUR, settle_ms: 2 * SECOND, proposed_per_hour: 2, max_wanted: 2 },
         destinations: vec!["slack"],
+        dossiers: Dossiers { public_url: Some("https://logs.example".into()), folder: None },
     }
 }
 
@@ -405,4 +407,56 @@ proptest! {
         prop_assert_eq!(rows(&steady), rows(&dying));
         prop_assert_eq!(steady.engine.desk.iter().cloned().collect::<Vec<_>>(), dying.engine.desk.iter().cloned().collect::<Vec<_>>());
     }
+}
+
+/// A rule like the others' that notifies only.
+fn notifying(threshold: u64) -> Rule {
+    Rule { on_crossing: OnCrossing::Notify, ..rule(threshold) }
+}
+
+#[test]
+fn what_is_to_be_investigated_waits_over_a_restart_until_it_is_stored_that_it_was() {
+    let mut bench = Bench::new(10);
+    bench.flood(12, T0);
+    assert_eq!(bench.engine.desk().wanted().iter().map(|e| e.id).collect::<Vec<_>>(), [1]);
+    bench.restart(T0 + SECOND);
+    assert_eq!(bench.engine.desk().wanted().iter().map(|e| e.id).collect::<Vec<_>>(), [1]);
+    let (draft, waited) = bench.engine.investigated(1, Investigation::Written);
+    bench.write(draft, at(T0 + SECOND));
+    assert!(waited && bench.engine.desk().wanted().is_empty());
+    bench.restart(T0 + 2 * SECOND);
+    assert!(bench.engine.desk().wanted().is_empty());
+    assert_eq!(bench.engine.desk().investigations(10).len(), 1);
+}
+
+#[test]
+fn the_first_message_of_what_is_investigated_names_its_dossier_and_no_other_message_does() {
+    let mut bench = Bench::new(10);
+    bench.flood(12, T0);
+    let (_, leased) = bench.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
+    assert_eq!(leased.notice.dossier, Some(Dossier::Url("https://logs.example/investigations/E1".into())));
+
+    let mut told = Bench::new(10);
+    told.rules = vec![Watch::new(notifying(10), Origin::Config)];
+    told.engine = Engine::new(settings(), told.rules.clone(), Loaded::default(), T0 - HOUR).0;
+    told.flood(12, T0);
+    assert!(told.engine.desk().wanted().is_empty());
+    let (_, leased) = told.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
+    assert_eq!(leased.notice.dossier, None);
+
+    // Left out, since two wait already: nothing to link to.
+    let mut full = Bench::new(10);
+    for service in ["a", "b", "c"] {
+        full.count(service, &[(T0, 12)], Lane::Live, T0);
+    }
+    assert_eq!(full.engine.desk().get(3).and_then(|e| e.investigation), Some(Investigation::LeftOut));
+    let mut dossiers = Vec::new();
+    for _ in 0..3 {
+        let (draft, leased) = full.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
+        full.write(draft, at(T0 + 2 * SECOND));
+        let settled = full.engine.settle(leased.row, &Settled::Done { thread: None });
+        full.write(settled, at(T0 + 2 * SECOND));
+        dossiers.push(leased.notice.dossier.is_some());
+    }
+    assert_eq!(dossiers, [true, true, false]);
 }
