@@ -31,6 +31,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
+use crate::investigate::around::{Bounds, Recents};
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
 use crate::record::naming::Naming;
@@ -70,6 +71,8 @@ pub struct Settings {
     pub quarantine: quarantine::Bounds,
     /// Where lines of unknown kinds go; `None`: nobody triages.
     pub intake: Option<Arc<Intake>>,
+    /// What is kept of records for whoever investigates.
+    pub around: Bounds,
 }
 
 /// Long enough for a network to stumble, short enough that a drip does not hold its connection for long.
@@ -108,6 +111,7 @@ pub struct Ingest {
     metrics: Metrics,
     pub quarantine: Arc<Quarantine>,
     pub services: Arc<Services>,
+    pub recents: Arc<Recents>,
     /// Unix milliseconds.
     clock: fn() -> i64,
 }
@@ -138,7 +142,8 @@ impl Ingest {
     pub fn new(settings: Settings, phase: watch::Receiver<Phase>, metrics: Metrics, clock: fn() -> i64) -> Ingest {
         let admission = Admission::new(settings.max_requests, settings.max_bytes_in_flight, settings.admission_wait);
         let quarantine = Arc::new(Quarantine::new(settings.quarantine));
-        Ingest { settings, phase, admission, metrics, quarantine, services: Arc::default(), clock }
+        let recents = Arc::new(Recents::new(settings.around));
+        Ingest { settings, phase, admission, metrics, quarantine, services: Arc::default(), recents, clock }
     }
 
     /// Answers one request. `token`: the name that its credentials proved, empty where none are asked for.
@@ -354,11 +359,11 @@ impl Ingest {
         room: Room,
     ) -> Answer {
         let (metrics, now_ms) = (self.metrics.clone(), (self.clock)());
-        let (quarantine, known) = (self.quarantine.clone(), self.services.clone());
+        let (quarantine, known, recents) = (self.quarantine.clone(), self.services.clone(), self.recents.clone());
         let committing = tokio::spawn(async move {
             // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
             let _room = room;
-            let Finished { staged, tally, services, rejects, novelties } = batch.finish(delivery, began);
+            let Finished { staged, tally, services, rejects, novelties, around } = batch.finish(delivery, began);
             let has_effect = !staged.groups.is_empty();
             let committed = match ledger.commit(staged).await {
                 Ok(committed) => committed,
@@ -378,6 +383,7 @@ impl Ingest {
                     metrics.quarantine_samples.add(quarantine.take(rejects, service, now_ms) as i64);
                 }
                 known.add(&services);
+                recents.add(services.iter().map(|of| (of.cluster.as_str(), of.service.as_str())), around, now_ms);
                 for service in &services {
                     service.publish(&metrics);
                     if let Some(newest_ms) = service.newest_ms {

@@ -11,6 +11,7 @@ use super::join::{Joined, Joins};
 use super::lines::Line;
 use super::quarantine::{From, Rejects, Rest};
 use crate::escalation::SAMPLES_MAX;
+use crate::investigate::around::Gathered;
 use crate::ledger::window::{Bucket, Width};
 use crate::ledger::{DeliveryKey, Lane, Staged, StagedGroup};
 use crate::metrics::Metrics;
@@ -170,6 +171,8 @@ struct Sheet {
     rejects: Rejects,
     /// What no kind settled before; `None`: nobody triages.
     novelties: Option<Novelties>,
+    /// What is kept for whoever investigates.
+    around: Gathered,
     /// What people's and built-in watches may still stage, and what proposed ones may: whatever somebody proposed
     /// takes nothing from what people set.
     room: Room,
@@ -220,6 +223,7 @@ impl Batch {
             scratch: Vec::new(),
             rejects: Rejects::new(settings.quarantine, from),
             novelties: settings.intake.clone().map(Novelties::new),
+            around: Gathered::new(settings.around),
             room: Room { groups: settings.max_groups_per_batch, buckets: BUCKETS_MAX, sampled: SAMPLED_MAX },
             proposed: Room {
                 groups: settings.max_groups_per_batch / 4,
@@ -278,8 +282,8 @@ impl Batch {
         let novelties = self.sheet.novelties;
         let notes = novelties.as_ref().map(Novelties::notes).unwrap_or_default();
         let staged = Staged { delivery, began, groups, notes };
-        let Sheet { tally, services, rejects, .. } = self.sheet;
-        Finished { staged, tally, services, rejects, novelties }
+        let Sheet { tally, services, rejects, around, .. } = self.sheet;
+        Finished { staged, tally, services, rejects, novelties, around }
     }
 }
 
@@ -290,6 +294,7 @@ pub struct Finished {
     pub services: Vec<ServiceFigures>,
     pub rejects: Rejects,
     pub novelties: Option<Novelties>,
+    pub around: Gathered,
 }
 
 // === impl Sheet ===
@@ -323,6 +328,9 @@ impl Sheet {
         });
         if !own && let Some(novelties) = &mut self.novelties {
             novelties.take(record, origin.hash, time_ms);
+        }
+        if !own || matched {
+            self.around.take(origin.service, record, time_ms, matched);
         }
         match (matched, own) {
             (true, _) => self.tally.matched += 1,

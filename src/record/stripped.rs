@@ -43,8 +43,13 @@ pub struct Sample {
 
 impl Sample {
     pub fn of(record: &Record<'_>) -> Sample {
+        Sample::head(record, LINE_MAX)
+    }
+
+    /// Of its first `most` bytes only: what stands further on is not shown.
+    pub fn head(record: &Record<'_>, most: usize) -> Sample {
         let raw = record.raw();
-        let head = raw.get(..LINE_MAX).unwrap_or(raw);
+        let head = raw.get(..most).unwrap_or(raw);
         Sample { line: head.into(), cut: record.is_cut() || head.len() < raw.len(), tag: record.tag().map(Into::into) }
     }
 
