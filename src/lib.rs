@@ -10,7 +10,8 @@
 //! 5. [`triage`] has what is new among the lines judged, by a model or without one, and proposes watches;
 //! 6. [`ledger`] counts the batch once, durably, and finds the windows that crossed their threshold;
 //! 7. [`escalation`] decides what of that a human should read, and when;
-//! 8. [`notify`] delivers it.
+//! 8. [`investigate`] writes down what is at hand about those that are to be looked into;
+//! 9. [`notify`] delivers it.
 //!
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
 //! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
@@ -29,6 +30,7 @@ pub mod triage;
 pub mod ledger;
 
 pub mod escalation;
+pub mod investigate;
 pub mod notify;
 
 pub mod alarm;

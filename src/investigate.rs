@@ -1,0 +1,325 @@
+//! What a person would look up first, written down: the dossier of each escalation that is to be investigated.
+//!
+//! The queue is the ledger's: an escalation that opens to be investigated waits in its own row
+//! ([`crate::escalation::investigation`]), within a bound, and is found there again after a restart. Its one
+//! worker here is told that something changed, asks what waits, notes at once which records were around, and
+//! writes the dossier shortly before the first message leaves, the severe ones first. What became of it is
+//! stored; a life that ends in between writes it again. Nobody waits for any of this, and nothing is sent.
+
+pub mod around;
+pub mod chart;
+pub mod dossier;
+pub mod markdown;
+pub mod shelf;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::alarm::Alarm;
+use crate::escalation::investigation::Investigation;
+use crate::escalation::{Escalation, cleaned};
+use crate::ledger::Ledger;
+use crate::ledger::window::Width;
+use crate::metrics::Metrics;
+use crate::record::Derived;
+use crate::record::json::Value;
+use crate::redact::Redacted;
+use crate::watch::Watch;
+use around::{Recent, Recents, keep_around};
+use chart::Chart;
+use dossier::{Facts, Firing, Said};
+use markdown::Markdown;
+use shelf::Shelf;
+
+/// How often what waits is looked at: often enough for a flood not to wash away what was before it.
+const TICK: Duration = Duration::from_millis(250);
+/// How often a dossier is tried; the pauses in between double from one second on.
+const TRIES_MAX: u32 = 5;
+const FIRST_PAUSE_MS: i64 = 1000;
+/// Between two tries to have the outcome stored.
+const STORE_PAUSE_MS: i64 = 1000;
+/// Revisions told of one service.
+const REVISIONS_MAX: usize = 10;
+
+pub struct Parts {
+    pub ledger: Ledger,
+    pub recents: Arc<Recents>,
+    pub shelf: Arc<Shelf>,
+    pub metrics: Metrics,
+    /// From the opening of an escalation to its dossier: records that follow are part of it.
+    pub wait_ms: i64,
+    /// Of one dossier.
+    pub max_bytes: usize,
+    /// Unix milliseconds.
+    pub clock: fn() -> i64,
+    pub up_since_ms: i64,
+    /// Set when nothing is counted any more: what waits is written at once.
+    pub stopped: watch::Receiver<bool>,
+}
+
+struct Worker {
+    parts: Parts,
+    waiting: Vec<Waiting>,
+    /// The last dossier could not be written: said once, and once when it is over.
+    failing: bool,
+}
+
+/// An escalation whose dossier is to be written.
+struct Waiting {
+    escalation: Escalation,
+    around: Vec<Arc<Recent>>,
+    due_ms: i64,
+    tries: u32,
+    /// Done, but not stored.
+    became: Option<Investigation>,
+}
+
+/// The ledger is gone.
+struct Gone;
+
+static GIVEN_UP: Alarm = Alarm::new();
+
+/// Runs until it is stopped, or the ledger is gone.
+pub async fn run(parts: Parts) {
+    let mut stopped = parts.stopped.clone();
+    let (ledger, shards) = (parts.ledger.clone(), parts.ledger.clone());
+    let mut worker = Worker { parts, waiting: Vec::new(), failing: false };
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // What a former life left.
+    let mut look = true;
+    loop {
+        let stopping = *stopped.borrow();
+        if worker.work(&ledger, look, stopping).await.is_err() || stopping {
+            return;
+        }
+        look = tokio::select! {
+            () = shards.shards().investigations_changed.notified() => true,
+            _ = ticks.tick(), if !worker.waiting.is_empty() => false,
+            // It is looked at above, and an end without a word is one, too.
+            changed = stopped.changed() => match changed {
+                Ok(()) => true,
+                Err(_) => return,
+            },
+        };
+    }
+}
+
+impl Worker {
+    /// Writes what is due; when `stopping`, all that waits, once.
+    async fn work(&mut self, ledger: &Ledger, look: bool, stopping: bool) -> Result<(), Gone> {
+        if look {
+            self.look(ledger).await?;
+        }
+        self.gather();
+        let mut ids = self.due(stopping);
+        while let Some(id) = ids.pop() {
+            self.investigate(ledger, id).await?;
+            self.gather();
+        }
+        self.parts.metrics.investigation_queue.set(self.waiting.len() as i64);
+        Ok(())
+    }
+
+    /// Asks what waits: takes in what is new, and drops what was left out for something more severe.
+    async fn look(&mut self, ledger: &Ledger) -> Result<(), Gone> {
+        let wanted = ledger.wanted().await.ok_or(Gone)?;
+        self.waiting.retain(|held| held.became.is_some() || wanted.iter().any(|e| e.id == held.escalation.id));
+        for escalation in wanted {
+            if !self.waiting.iter().any(|held| held.escalation.id == escalation.id) {
+                let due_ms = escalation.opened_ms.saturating_add(self.parts.wait_ms);
+                self.waiting.push(Waiting { escalation, around: Vec::new(), due_ms, tries: 0, became: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self) {
+        let most = self.parts.recents.bounds().records;
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.became.is_none()) {
+            let of = &waiting.escalation;
+            if let Some(held) = self.parts.recents.of(&of.cluster, &of.service) {
+                keep_around(&mut waiting.around, held.records, of.first_ms, most);
+            }
+        }
+    }
+
+    /// Those due, the last one first: the most severe, and of these the oldest.
+    fn due(&self, all: bool) -> Vec<u64> {
+        let now_ms = (self.parts.clock)();
+        let mut due: Vec<&Waiting> = self.waiting.iter().filter(|waiting| all || waiting.due_ms <= now_ms).collect();
+        due.sort_by_key(|w| (w.escalation.severity, std::cmp::Reverse((w.escalation.opened_ms, w.escalation.id))));
+        due.iter().map(|waiting| waiting.escalation.id).collect()
+    }
+
+    async fn investigate(&mut self, ledger: &Ledger, id: u64) -> Result<(), Gone> {
+        let Some(place) = self.waiting.iter().position(|waiting| waiting.escalation.id == id) else { return Ok(()) };
+        if self.waiting.get(place).is_some_and(|waiting| waiting.became.is_none()) {
+            let found = ledger.with_others(id).await.ok_or(Gone)?;
+            let Some((escalation, others)) = found.filter(|(e, _)| e.investigation == Some(Investigation::Wanted))
+            else {
+                // Forgotten, or left out meanwhile.
+                self.waiting.swap_remove(place);
+                return Ok(());
+            };
+            self.write(ledger, place, escalation, others).await;
+        }
+        let now_ms = (self.parts.clock)();
+        let Some(waiting) = self.waiting.get_mut(place) else { return Ok(()) };
+        let Some(became) = waiting.became else { return Ok(()) };
+        match ledger.investigated(id, became).await {
+            Some(still_waited) => {
+                if still_waited {
+                    self.parts.metrics.investigations.with_label_values(&[became.as_str()]).inc();
+                }
+                self.waiting.swap_remove(place);
+            }
+            None => waiting.due_ms = now_ms.saturating_add(STORE_PAUSE_MS),
+        }
+        Ok(())
+    }
+
+    /// One try.
+    async fn write(&mut self, ledger: &Ledger, place: usize, escalation: Escalation, others: Vec<Escalation>) {
+        let now_ms = (self.parts.clock)();
+        let Some(waiting) = self.waiting.get_mut(place) else { return };
+        let id = escalation.id;
+        let collecting = Collecting {
+            escalation,
+            others,
+            around: waiting.around.clone(),
+            ledger: ledger.clone(),
+            recents: self.parts.recents.clone(),
+            up_since_ms: self.parts.up_since_ms,
+            now_ms,
+        };
+        let (shelf, max_bytes) = (self.parts.shelf.clone(), self.parts.max_bytes);
+        waiting.tries += 1;
+        let last = waiting.tries >= TRIES_MAX;
+        // Off the async threads: redaction is work, and a sync takes as long as the disk likes.
+        let written = tokio::task::spawn_blocking(move || {
+            let text: Markdown = dossier::write(&collecting.facts(), max_bytes);
+            let put = shelf.put(id, &text);
+            if put.is_err() && last {
+                // People can still read it over the API.
+                shelf.remember(id, &text);
+            }
+            put
+        });
+        let outcome = match written.await {
+            Ok(outcome) => outcome,
+            Err(panic) => Err(std::io::Error::other(panic)),
+        };
+        match outcome {
+            Ok(()) => {
+                if std::mem::replace(&mut self.failing, false) {
+                    tracing::info!("dossiers can be written again");
+                }
+                tracing::debug!(escalation = id, "dossier written");
+                waiting.became = Some(Investigation::Written);
+            }
+            Err(error) => {
+                let folder = self.parts.shelf.place();
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!(escalation = id, folder, %error, "a dossier cannot be written: it is tried again");
+                }
+                if last {
+                    waiting.became = Some(Investigation::Failed);
+                    if let Some(held_back) = GIVEN_UP.due() {
+                        tracing::error!(escalation = id, folder, %error, held_back, tries = TRIES_MAX,
+                            "a dossier is given up (investigation.folder); it is held in memory only");
+                    }
+                } else {
+                    let pause_ms = FIRST_PAUSE_MS << (waiting.tries - 1).min(10);
+                    waiting.due_ms = now_ms.saturating_add(pause_ms);
+                }
+            }
+        }
+    }
+}
+
+/// All that facts are made of.
+struct Collecting {
+    escalation: Escalation,
+    others: Vec<Escalation>,
+    around: Vec<Arc<Recent>>,
+    ledger: Ledger,
+    recents: Arc<Recents>,
+    up_since_ms: i64,
+    now_ms: i64,
+}
+
+impl Collecting {
+    fn facts(self) -> Facts {
+        let (of, shards) = (&self.escalation, self.ledger.shards());
+        let set = self.ledger.watches();
+        let windows: Vec<_> = shards
+            .windows_of(of.id)
+            .into_iter()
+            .filter_map(|(key, window)| Some((Width::of_seconds(set.by_key(key.watch)?.rule.window_seconds), window)))
+            .collect();
+        let firing = shards.firing_of(|watch, values| watch.rule.label != of.label && concerns(watch, values, of));
+        let held = self.recents.of(&of.cluster, &of.service);
+        let said = set.watches().iter().filter(|w| w.rule.label == of.label || of.also.contains(&w.rule.label));
+        Facts {
+            chart: Chart::of(windows.iter().map(|(width, window)| (*width, window.buckets()))),
+            firing: firing
+                .iter()
+                .map(|(watch, window)| Firing {
+                    label: watch.rule.label.clone(),
+                    severity: watch.rule.severity,
+                    count: window.count(Width::of_seconds(watch.rule.window_seconds).bucket(self.now_ms)),
+                    threshold: watch.rule.threshold,
+                    window_seconds: u64::from(watch.rule.window_seconds),
+                })
+                .collect(),
+            said: said.filter_map(words).collect(),
+            revisions: revisions(&self.around),
+            keeps_records: self.recents.bounds().records > 0,
+            seen_since_ms: held.map(|held| held.since_ms),
+            written_ms: self.now_ms,
+            up_since_ms: self.up_since_ms,
+            around: self.around,
+            others: self.others,
+            escalation: self.escalation,
+        }
+    }
+}
+
+/// Whether a group of `watch` names the escalation's service.
+fn concerns(watch: &Watch, values: &[String], of: &Escalation) -> bool {
+    let is = |name: &str, wanted: &Redacted| {
+        let place = watch.rule.group_by.iter().position(|n| n == name)?;
+        values.get(place).map(|value| cleaned(value) == *wanted)
+    };
+    is("service", &of.service) == Some(true) && is("cluster", &of.cluster) != Some(false)
+}
+
+/// What was said last when the watch was made or changed.
+fn words(watch: &Watch) -> Option<Said> {
+    let change = watch.provenance.as_ref()?.changes.last()?;
+    Some(Said {
+        label: watch.rule.label.clone(),
+        at_ms: change.at_ms,
+        by: Redacted::new(&format!("{} ({})", change.by, change.model)).one_line(),
+        reason: change.reason.clone(),
+    })
+}
+
+/// That records name, each with the time of its first, in order of time.
+fn revisions(records: &[Arc<Recent>]) -> Vec<(Redacted, i64)> {
+    let mut found: Vec<(Redacted, i64)> = Vec::new();
+    for record in records {
+        record.sample.read(None, |read| {
+            if let Some(Value::Text(text)) = read.derived(Derived::Revision) {
+                let revision = cleaned(&text.to_string_lossy());
+                if found.len() < REVISIONS_MAX && !found.iter().any(|(held, _)| *held == revision) {
+                    found.push((revision, record.at_ms));
+                }
+            }
+        });
+    }
+    found
+}

@@ -1,0 +1,186 @@
+//! Dossiers as people read them, and what a log line can do to one: nothing.
+
+use super::super::around::tests::read;
+use super::super::markdown::tests::outside;
+use super::*;
+use crate::escalation::investigation::Investigation;
+use crate::ledger::window::Width;
+use crate::record::stripped::Sample;
+
+/// 2026-11-22 14:03:01.250 UTC.
+const FIRST: i64 = 1_795_356_181_250;
+const MINUTE: i64 = 60_000;
+
+fn escalation(id: u64, label: &str) -> Escalation {
+    Escalation {
+        id,
+        fingerprint: 7,
+        label: label.into(),
+        severity: Severity::Critical,
+        summary: Redacted::new("5xx responses are spiking"),
+        cluster: Redacted::new("prod"),
+        service: Redacted::new("payments"),
+        group: vec![("service".into(), Redacted::new("payments")), ("path".into(), Redacted::new("/pay"))],
+        threshold: 10,
+        window_seconds: 60,
+        late: false,
+        opened_ms: FIRST + 2000,
+        count: 20_000,
+        first_ms: FIRST,
+        last_ms: FIRST + 12_000,
+        samples: vec![Redacted::new(r#"{"level":"error","message":"upstream timed out"}"#)],
+        crossings: 1,
+        firing: 1,
+        told_ms: FIRST + 2000,
+        end_told: false,
+        again_told_ms: None,
+        threads: Default::default(),
+        proposed: false,
+        also: vec![],
+        investigation: Some(Investigation::Wanted),
+    }
+}
+
+fn record(at_ms: i64, matched: bool, message: &str) -> Arc<Recent> {
+    let line = serde_json::json!({"log": serde_json::json!({"level": "info", "msg": message}).to_string()});
+    let mut sample = None;
+    read(&line.to_string(), |record| sample = Some(Sample::of(record)));
+    Arc::new(Recent { at_ms, matched, sample: sample.expect("a record") })
+}
+
+fn facts() -> Facts {
+    let width = Width::of_seconds(60);
+    let buckets = [(width.bucket(FIRST - 2 * MINUTE), 3), (width.bucket(FIRST), 20_000)];
+    Facts {
+        escalation: escalation(42, "http_5xx_spike"),
+        written_ms: FIRST + 3000,
+        up_since_ms: FIRST - 60 * MINUTE,
+        chart: Chart::of([(width, &buckets[..])].into_iter()),
+        around: vec![
+            record(FIRST - 500, false, "pool is empty"),
+            record(FIRST, true, "upstream timed out"),
+            record(FIRST + 40, false, "retrying"),
+        ],
+        keeps_records: true,
+        seen_since_ms: Some(FIRST - 30 * MINUTE),
+        revisions: vec![(Redacted::new("41"), FIRST - 500), (Redacted::new("42"), FIRST)],
+        firing: vec![Firing {
+            label: "error_burst".into(),
+            severity: Severity::Warning,
+            count: 1200,
+            threshold: 20,
+            window_seconds: 60,
+        }],
+        others: vec![Escalation { firing: 0, ..escalation(41, "fatal") }],
+        said: vec![Said {
+            label: "http_5xx_spike".into(),
+            at_ms: FIRST - MINUTE,
+            by: Redacted::new("triage (qwen2.5:3b)"),
+            reason: Redacted::new("payments fail"),
+        }],
+    }
+}
+
+#[test]
+fn a_dossier_says_what_crossed_how_and_what_was_around_it() {
+    let text = write(&facts(), 64 * 1024);
+    assert_eq!(text.as_str(), include_str!("full.md"));
+}
+
+#[test]
+fn where_little_is_known_that_is_said() {
+    let bare = Facts {
+        escalation: Escalation {
+            samples: vec![],
+            summary: Redacted::default(),
+            late: true,
+            proposed: true,
+            also: vec!["pay_slow".into()],
+            ..escalation(1_000_001, "new_kind")
+        },
+        chart: None,
+        around: vec![],
+        keeps_records: false,
+        seen_since_ms: None,
+        revisions: vec![],
+        firing: vec![],
+        others: vec![],
+        said: vec![],
+        ..facts()
+    };
+    assert_eq!(write(&bare, 64 * 1024).as_str(), include_str!("bare.md"));
+}
+
+#[test]
+fn log_text_stays_in_its_blocks_whatever_it_says() {
+    let hostile =
+        "`````` \n```\n# title\n<!channel> @here [a](http://evil.example) ![i](http://evil.example/x.png)\n~~~";
+    let theirs = Redacted::new(hostile);
+    let mut facts = facts();
+    facts.around = vec![record(FIRST - 1, false, hostile), record(FIRST, true, hostile)];
+    facts.revisions = vec![(theirs.clone(), FIRST)];
+    facts.said[0].reason = theirs.clone();
+    facts.said[0].by = theirs.clone();
+    let of = &mut facts.escalation;
+    (of.cluster, of.service, of.summary) = (theirs.clone(), theirs.clone(), theirs.clone());
+    of.group = vec![(hostile.into(), theirs.clone())];
+    of.samples = vec![theirs.clone(); 3];
+    let text = write(&facts, 64 * 1024);
+    let outside = outside(text.as_str()).join("\n");
+    for word in ["evil", "channel", "here [", "# title", "~~~"] {
+        assert!(!outside.contains(word), "{outside}");
+    }
+    assert!(outside.starts_with("# [E42] http_5xx_spike\n") && text.as_str().contains("<!channel>"));
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_in_its_order_and_that_is_said() {
+    let long = "x".repeat(5000);
+    let mut facts = facts();
+    facts.around = (0..40).map(|n| record(FIRST - 20 + n, false, &long)).collect();
+    facts.escalation.samples = vec![Redacted::new(&long); 3];
+    facts.others = (0..20).map(|n| escalation(n, "other")).collect();
+    let sized = |max_bytes| {
+        let text = write(&facts, max_bytes);
+        assert!(text.len() <= max_bytes, "{} of {max_bytes}", text.len());
+        outside(text.as_str());
+        text.as_str().to_owned()
+    };
+    let whole = sized(1 << 20);
+    assert!(!whole.contains("Left out"));
+    let fewer = sized(whole.len() - 1);
+    assert!(fewer.contains("): 8 of 40 records around it.\n"), "{fewer}");
+    let none = sized(12_000);
+    assert!(none.contains("): 40 of 40 records around it.\n") && none.contains("## Other escalations"), "{none}");
+    let least = sized(6_000);
+    assert!(
+        least.contains("): 2 of 3 samples; 40 of 40 records around it; what else fired and was escalated.\n"),
+        "{least}"
+    );
+    assert!(least.contains("## Counts") && least.contains("## What is not known"), "{least}");
+}
+
+#[test]
+fn the_largest_that_must_be_said_fits_the_least_that_may_be_set() {
+    let wide = |bytes: usize| Redacted::new(&"`w ".repeat(bytes / 3));
+    let mut facts = facts();
+    let of = &mut facts.escalation;
+    (of.cluster, of.service, of.summary) = (wide(200), wide(200), wide(3000));
+    of.group = (0..8).map(|_| ("n".repeat(200), wide(200))).collect();
+    of.samples = vec![wide(8000); 3];
+    of.also = vec!["l".repeat(48); 10];
+    facts.said = vec![Said { label: "l".repeat(48), at_ms: FIRST, by: wide(500), reason: wide(3000) }; 11];
+    facts.revisions = vec![(wide(200), FIRST); 10];
+    facts.around = (0..40).map(|n| record(FIRST - 20 + n, false, &"`".repeat(5000))).collect();
+    let text = write(&facts, 16 * 1024);
+    assert!(text.len() <= 16 * 1024, "{}", text.len());
+    outside(text.as_str());
+}
+
+#[test]
+fn a_secret_in_a_record_is_not_in_its_dossier() {
+    let mut facts = facts();
+    facts.around.push(record(FIRST + 50, true, "login with password=hunter2 failed"));
+    let text = write(&facts, 64 * 1024);
+    assert!(text.as_str().contains("password=[redacted:secret]") && !text.as_str().contains("hunter2"));
+}
