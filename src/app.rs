@@ -22,10 +22,13 @@ use crate::escalation;
 use crate::failpoint::Failpoint;
 use crate::ingest::quarantine::Bounds;
 use crate::ingest::{self, Ingest, Phase};
+use crate::investigate::shelf::Shelf;
+use crate::investigate::{self, around};
 use crate::ledger::writer::{self, Parts};
 use crate::ledger::{Ledger, engine};
 use crate::metrics::Metrics;
 use crate::notify::alerts::Alerts;
+use crate::notify::notice::Dossiers;
 use crate::notify::text::Stdout;
 use crate::notify::{Channel, deliver, slack};
 use crate::redact;
@@ -51,6 +54,9 @@ const OUTBOX_DRAIN: Duration = Duration::from_secs(5);
 const INTAKE_BATCHES: usize = 256;
 /// For triage to store what it has decided.
 const TRIAGE_STOP: Duration = Duration::from_secs(3);
+
+/// For dossiers that wait to be written.
+const INVESTIGATION_STOP: Duration = Duration::from_secs(3);
 
 /// Connections of the control listener: people, Prometheus, health checks.
 const CONTROL_CONNECTIONS: usize = 256;
@@ -114,7 +120,8 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     let (phase, phases) = watch::channel(Phase::Starting);
     let (stopping, stopped) = watch::channel(false);
     let triaged = (intake.clone(), view.clone());
-    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged));
+    let shelf = Arc::new(Shelf::new(config.investigation.folder.clone(), config.investigation.keep));
+    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, shelf.clone()));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
     let address = |role: &[Role]| {
         let found = listeners.iter().find(|l| role.contains(&l.role)).and_then(|l| l.socket.local_addr().ok());
@@ -156,8 +163,13 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
                 dedup_ms: seconds_ms(config.escalation.dedup_seconds),
                 settle_ms: seconds_ms(config.escalation.settle_seconds),
                 proposed_per_hour: config.triage.messages_per_hour,
+                max_wanted: config.investigation.queue,
             },
             destinations: names,
+            dossiers: Dossiers {
+                public_url: config.server.public_url.clone(),
+                folder: config.investigation.folder.clone(),
+            },
         },
         base: base_watches(&config),
         store: Box::new(store) as Box<dyn Store>,
@@ -177,6 +189,19 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     let ticking = tokio::spawn(tick(ledger.clone()));
     let triaging = intake.map(|intake| Triaging { intake, inbox, seed, notes, view, stopped: stopped.clone() });
     let triaging = triaging.map(|t| triage_thread(&config, t, &ledger, &metrics)).transpose()?;
+    let (all_counted, counting) = watch::channel(false);
+    let investigating = tokio::spawn(investigate::run(investigate::Parts {
+        ledger: ledger.clone(),
+        recents: server.ingest.recents.clone(),
+        shelf,
+        metrics: metrics.clone(),
+        // Halfway to the first message, so that what it links to is there.
+        wait_ms: seconds_ms(config.escalation.settle_seconds) / 2,
+        max_bytes: config.investigation.max_bytes,
+        clock: now_ms,
+        up_since_ms: server.control.started_ms,
+        stopped: counting,
+    }));
     phase.send_replace(Phase::Ready { ledger: ledger.clone(), seed });
     tracing::info!(store = %config.store.path.display(), watches = ledger.watches().watches().len(), "ready");
 
@@ -207,6 +232,10 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         && tokio::time::timeout(TRIAGE_STOP, triaging).await.is_err()
     {
         tracing::warn!("triage did not come to its end; what it had not stored waits in the lines' own notes");
+    }
+    all_counted.send_replace(true);
+    if tokio::time::timeout(INVESTIGATION_STOP, investigating).await.is_err() {
+        tracing::warn!("not every dossier could be written; what is left waits for the next start");
     }
     empty_outbox(&ledger).await;
     delivering.abort_all();
@@ -309,6 +338,7 @@ fn server(
     metrics: &Metrics,
     phases: &watch::Receiver<Phase>,
     (intake, view): (Option<Arc<Intake>>, Arc<View>),
+    shelf: Arc<Shelf>,
 ) -> Server {
     let settings = ingest::Settings {
         max_line_bytes: config.ingest.max_line_bytes,
@@ -327,6 +357,10 @@ fn server(
         tag_header: config.ingest.tag_header.to_ascii_lowercase(),
         quarantine: Bounds { max_samples: config.quarantine.max_samples, max_bytes: config.quarantine.max_bytes },
         intake,
+        around: around::Bounds {
+            records: config.investigation.records,
+            record_bytes: config.investigation.record_bytes,
+        },
     };
     let grace_ms = seconds_ms(config.server.retired_grace_seconds);
     let started_ms = now_ms();
@@ -349,6 +383,7 @@ fn server(
             quarantine: ingest.quarantine.clone(),
             services: ingest.services.clone(),
             triage: view.clone(),
+            shelf,
             clock: now_ms,
             started_ms,
             about: About {

@@ -46,6 +46,7 @@ pub struct Config {
     pub notify: Notify,
     /// What is hidden of log text beyond secrets.
     pub redact: Policy,
+    pub investigation: Investigation,
     pub triage: Triage,
     pub log: Log,
     /// `None`: the built-in watches run while no `[[watch]]` is configured.
@@ -63,6 +64,8 @@ pub struct Server {
     /// Where people and Prometheus look. `None`: `listen` serves both if it is loopback, else control is not served.
     pub control_listen: Option<SocketAddr>,
     pub workers: usize,
+    /// What people reach control under, without a slash at its end: what messages link to. `None`: nothing is linked.
+    pub public_url: Option<String>,
     /// `None`: control is open, and therefore on loopback only.
     pub control_token: Option<Secret>,
     /// Who may send; empty: anyone who can connect. Names and secrets are unique.
@@ -161,6 +164,22 @@ pub struct Notify {
     /// As written; relative to the working directory. `None`: no such file is kept.
     pub alerts_path: Option<PathBuf>,
     pub alerts_max_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Investigation {
+    /// Escalations that may wait for their dossier.
+    pub queue: usize,
+    /// As written; relative to the working directory. `None`: dossiers are held in memory only.
+    pub folder: Option<PathBuf>,
+    /// Dossiers kept.
+    pub keep: usize,
+    /// Of one dossier.
+    pub max_bytes: usize,
+    /// Records held of each service; 0: none.
+    pub records: usize,
+    /// Held of each.
+    pub record_bytes: usize,
 }
 
 /// Who judges what is new, and within which bounds. No `Debug`: it holds a secret.

@@ -198,6 +198,29 @@ pub const REDACT_CARDS: bool = true;
 /// Without them few network faults can be followed.
 pub const REDACT_IPS: bool = false;
 
+// === investigation ===
+
+/// A bad day's worth; what opens beyond it is one outage, which the first ones tell.
+pub const INVESTIGATION_QUEUE: Whole = whole(32, 1, 10_000);
+
+/// Next to the store and the alerts.
+pub const INVESTIGATION_FOLDER: &str = "investigations";
+
+/// Some months, and 30 MB if every one were as long as may be.
+pub const INVESTIGATION_KEEP: Whole = whole(500, 1, 100_000);
+
+/// More than a person reads; below the least, what must be said might not fit.
+pub const INVESTIGATION_MAX_BYTES: Whole = whole(64 * KIB, 16 * KIB, MIB);
+
+/// A screen before and a screen after, for as many services as have figures of their own.
+pub const INVESTIGATION_RECORDS: Whole = whole(32, 0, 200);
+
+/// The head of a line has what is shown of it; 13 MB for two hundred services with 32 such lines each.
+pub const INVESTIGATION_RECORD_BYTES: Whole = whole(2 * KIB, 256, 8 * KIB);
+
+/// A link stands in messages that have a limit.
+pub const PUBLIC_URL_MAX_BYTES: usize = 300;
+
 // === log ===
 
 pub const LOG_LEVEL: &str = "info";

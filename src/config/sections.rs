@@ -17,7 +17,9 @@ use self::service_map::service_map;
 use super::defaults as d;
 use super::reader::{FAILPOINT_VARIABLE, Reader, Section, Setting};
 use super::text::{self, URL_FORM};
-use super::{Config, Escalation, Ingest, Log, LogFormat, Notify, Provider, Quarantine, Slack, Store, Time, Triage};
+use super::{
+    Config, Escalation, Ingest, Investigation, Log, LogFormat, Notify, Provider, Quarantine, Slack, Store, Time, Triage,
+};
 use crate::fault::{Fault, join, quoted};
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;
@@ -38,6 +40,7 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         slack: slack(root.section("slack")),
         notify: notify(root.section("notify")),
         redact: redact::read(root.section("redact")),
+        investigation: investigation(root.section("investigation")),
         triage: triage(root.section("triage")),
         log: log(root.section("log")),
         builtin_watches: root.flag("builtin_watches"),
@@ -187,6 +190,24 @@ fn notify(mut section: Section<'_, '_>) -> Notify {
     let notify = Notify { alerts_path, alerts_max_bytes: section.whole("alerts_max_bytes", d::ALERTS_MAX_BYTES) };
     section.finish();
     notify
+}
+
+fn investigation(mut section: Section<'_, '_>) -> Investigation {
+    let folder = match section.text("folder", "the path of a folder, or \"\" for none", |text| Ok(PathBuf::from(text)))
+    {
+        Setting::Good(path) => (!path.as_os_str().is_empty()).then_some(path),
+        Setting::Absent | Setting::Faulty => Some(d::INVESTIGATION_FOLDER.into()),
+    };
+    let investigation = Investigation {
+        queue: section.count("queue", d::INVESTIGATION_QUEUE),
+        folder,
+        keep: section.count("keep", d::INVESTIGATION_KEEP),
+        max_bytes: section.count("max_bytes", d::INVESTIGATION_MAX_BYTES),
+        records: section.count("records", d::INVESTIGATION_RECORDS),
+        record_bytes: section.count("record_bytes", d::INVESTIGATION_RECORD_BYTES),
+    };
+    section.finish();
+    investigation
 }
 
 fn triage(mut section: Section<'_, '_>) -> Triage {

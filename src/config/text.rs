@@ -6,6 +6,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use super::defaults::PUBLIC_URL_MAX_BYTES;
+
 /// What could be said beyond "must be …, got …"; `None` if nothing obvious can.
 pub(super) type Hint = Option<String>;
 
@@ -92,6 +94,17 @@ pub(super) fn base_url(text: &str) -> Result<String, Hint> {
         return Err(Some("leave out the query and fragment".to_owned()));
     }
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// A base URL that messages link to: nothing in it that ends a link in Markdown or in Slack.
+pub(super) fn public_url(text: &str) -> Result<String, Hint> {
+    if text.len() > PUBLIC_URL_MAX_BYTES {
+        return Err(Some(format!("it is longer than {PUBLIC_URL_MAX_BYTES} bytes")));
+    }
+    if text.contains(['<', '>', '|', '"', '`', '(', ')']) {
+        return Err(Some("write < > | \" ` ( ) as %XX".to_owned()));
+    }
+    base_url(text)
 }
 
 /// The host of `host`, `host:port` or `[v6]:port`, without brackets, or `None` if that is none.
@@ -198,5 +211,14 @@ mod tests {
         }
         assert_eq!(base_url("https://slack.com/api/"), Ok("https://slack.com/api".to_owned()));
         assert!(base_url("https://slack.com/api?x").is_err());
+    }
+
+    #[test]
+    fn an_address_that_messages_link_to_cannot_end_the_link() {
+        assert_eq!(public_url("https://logs.example/ember/"), Ok("https://logs.example/ember".to_owned()));
+        let long = format!("https://logs.example/{}", "x".repeat(PUBLIC_URL_MAX_BYTES));
+        for bad in ["https://a/x|y", "https://a/<!here>", "https://a/`x`", "https://a/x)", "https://a?x", &long, ""] {
+            assert!(public_url(bad).is_err(), "{bad}");
+        }
     }
 }

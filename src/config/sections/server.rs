@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::config::defaults as d;
 use crate::config::reader::{Section, Setting};
-use crate::config::text::{self, LISTEN_FORM};
+use crate::config::text::{self, LISTEN_FORM, URL_FORM};
 use crate::config::tls::{self, Files};
 use crate::config::{Server, Token};
 use crate::fault::{Fault, join};
@@ -33,12 +33,14 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Server {
     let proves = tokens_given > 0 || tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     refuse_shared_secrets(&mut section, &control_token, &tokens);
     refuse_open_doors(&mut section, &listen, &control_listen, proves, control_token.is_given());
+    let public_url = section.text("public_url", URL_FORM, text::public_url);
     let auth_header = section.text("auth_header", HEADER_FORM, text::header_name);
 
     let server = Server {
         listen: listen.good().unwrap_or_else(default_listen),
         control_listen: control_listen.good(),
         workers,
+        public_url: public_url.good(),
         control_token: control_token.good(),
         tokens: tokens.into_iter().map(|(_, token)| token).collect(),
         auth_header: auth_header.good().unwrap_or_else(|| d::AUTH_HEADER.to_owned()),
