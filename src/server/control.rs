@@ -1,5 +1,6 @@
 //! The control API: what is watched, what fires, how the receiver does; and changing the watches.
 
+mod investigations;
 mod quarantine;
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tokio::sync::watch;
 
 use super::respond;
 use crate::fault::Fault;
-use crate::ingest::{Phase, quarantine::Quarantine, services::Services};
+use crate::ingest::{Phase, quarantine::Quarantine, reply, services::Services};
+use crate::investigate::shelf::Shelf;
 use crate::ledger::window::Phase as WindowPhase;
 use crate::ledger::{Ledger, Refused};
 use crate::metrics::Metrics;
@@ -37,6 +39,7 @@ pub struct Control {
     pub quarantine: Arc<Quarantine>,
     pub services: Arc<Services>,
     pub triage: Arc<View>,
+    pub shelf: Arc<Shelf>,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
     pub started_ms: i64,
@@ -55,12 +58,16 @@ pub struct About {
 impl Control {
     /// Whether anything is at this path.
     pub fn has(&self, path: &str) -> bool {
-        matches!(path, "/metrics" | "/status" | "/watches" | "/escalations" | "/quarantine" | "/triage")
-            || path.starts_with("/watches/")
+        matches!(
+            path,
+            "/metrics" | "/status" | "/watches" | "/escalations" | "/investigations" | "/quarantine" | "/triage"
+        ) || path.starts_with("/watches/")
+            || path.starts_with("/investigations/")
     }
 
     pub async fn answer(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let label = path.strip_prefix("/watches/");
+        let dossier = path.strip_prefix("/investigations/");
         let rolled = label.and_then(|label| label.strip_suffix("/rollback"));
         match (method, path, label) {
             (&Method::GET, "/metrics", _) => self.metrics_page(),
@@ -68,6 +75,10 @@ impl Control {
             (&Method::GET, "/watches", _) => self.with_ledger(|ledger| self.watches(ledger)),
             (&Method::GET, "/quarantine", _) => quarantine::answer(&self.quarantine, request.uri().query()),
             (&Method::GET, "/escalations", _) => self.escalations().await,
+            (&Method::GET, "/investigations", _) => self.investigations().await,
+            (&Method::GET, _, _) if dossier.is_some() => {
+                self.investigation(dossier.unwrap_or_default(), reply::wants_json(request.headers())).await
+            }
             (&Method::POST, "/watches", _) => self.post_watch(request).await,
             (&Method::GET, "/triage", _) => respond::json(StatusCode::OK, &self.triage()),
             (&Method::POST, _, _) if rolled.is_some() => self.roll_back(rolled.unwrap_or_default()).await,
@@ -76,7 +87,7 @@ impl Control {
             _ => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "GET /metrics, /status, /escalations, /quarantine, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback; DELETE /watches/LABEL",
+                "GET /metrics, /status, /escalations, /investigations, /investigations/E42, /quarantine, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback; DELETE /watches/LABEL",
                 None,
             ),
         }
@@ -136,6 +147,7 @@ impl Control {
             "watches": watching.as_ref().map(|l| l.watches().watches().len()),
             "firing": firing,
             "triage": self.triage.standing(),
+            "investigation": self.investigation_status(),
             "services": quarantine::services(&self.services),
             "outbox": {
                 "destinations": self.about.destinations,
@@ -241,7 +253,7 @@ impl Control {
                     "cluster": e.cluster, "service": e.service, "group": group, "count": e.count,
                     "threshold": e.threshold, "window_seconds": e.window_seconds, "crossings": e.crossings,
                     "opened_ms": e.opened_ms, "first_ms": e.first_ms, "last_ms": e.last_ms,
-                    "summary": e.summary, "samples": e.samples,
+                    "summary": e.summary, "samples": e.samples, "investigation": e.investigation,
                 })
             })
             .collect();

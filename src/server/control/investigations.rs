@@ -1,0 +1,137 @@
+//! `GET /investigations` and `GET /investigations/E42`: what was to be looked into, and what was written about it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{Control, not_ready};
+use crate::escalation::Escalation;
+use crate::escalation::investigation::Investigation;
+use crate::notify::alerts::rfc3339;
+use crate::server::respond;
+
+/// Shown, the newest.
+const SHOWN: usize = 200;
+
+impl Control {
+    /// How many wait, and what became of the others since the start.
+    pub(super) fn investigation_status(&self) -> Value {
+        let count = |outcome: Investigation| self.metrics.investigations.with_label_values(&[outcome.as_str()]).get();
+        json!({
+            "kept_in": self.shelf.place(),
+            "queue": self.metrics.investigation_queue.get(),
+            "written": count(Investigation::Written),
+            "failed": count(Investigation::Failed),
+            "left_out": count(Investigation::LeftOut),
+        })
+    }
+
+    /// Newest first.
+    pub(super) async fn investigations(&self) -> Response<Full<Bytes>> {
+        let Some(ledger) = self.ledger() else { return not_ready() };
+        let Some(found) = ledger.investigations(SHOWN).await else { return not_ready() };
+        let shown: Vec<Value> = found.iter().map(|of| Value::Object(shown(of))).collect();
+        respond::json(StatusCode::OK, &json!({"investigations": shown}))
+    }
+
+    /// One, by the mark of its escalation.
+    pub(super) async fn investigation(&self, mark: &str, as_json: bool) -> Response<Full<Bytes>> {
+        let Some(id) = number(mark) else {
+            return missing(
+                "an investigation is called as its escalation is, such as E42: GET /investigations lists them",
+            );
+        };
+        let Some(ledger) = self.ledger() else { return not_ready() };
+        let Some(found) = ledger.with_others(id).await else { return not_ready() };
+        let Some((of, _)) = found else {
+            return missing(&format!("no escalation E{id} is held: GET /escalations lists those that are"));
+        };
+        let Some(stands) = of.investigation else {
+            return missing(&format!("E{id} was not to be investigated: {} has on_crossing = \"notify\"", of.label));
+        };
+        let shelf = Arc::clone(&self.shelf);
+        // An earlier store's file may have this number: only what this one knows as written is shown.
+        let has_text = matches!(stands, Investigation::Written | Investigation::Failed);
+        let text = match has_text {
+            true => tokio::task::spawn_blocking(move || shelf.get(id))
+                .await
+                .unwrap_or_else(|e| Err(std::io::Error::other(e))),
+            false => Ok(None),
+        };
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(escalation = id, %error, "a dossier cannot be read");
+                return respond::error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "investigation_unreadable",
+                    "its dossier cannot be read; see the log",
+                    None,
+                );
+            }
+        };
+        match text {
+            Some(text) if as_json => {
+                let mut fields = shown(&of);
+                fields.insert("markdown".into(), text.into());
+                respond::json(StatusCode::OK, &Value::Object(fields))
+            }
+            Some(text) => respond::text(StatusCode::OK, "text/markdown; charset=utf-8", text),
+            None => missing(&why_not(&of, stands, &self.shelf.place())),
+        }
+    }
+}
+
+fn shown(of: &Escalation) -> Map<String, Value> {
+    let mut fields = Map::new();
+    let mark = format!("E{}", of.id);
+    let status = of.investigation.map_or("none", Investigation::as_str);
+    for (name, value) in [
+        ("id", Value::from(mark.as_str())),
+        ("escalation", mark.as_str().into()),
+        ("status", status.into()),
+        ("opened", rfc3339(of.opened_ms).into()),
+        ("label", of.label.as_str().into()),
+        ("severity", of.severity.as_str().into()),
+        ("cluster", of.cluster.as_str().into()),
+        ("service", of.service.as_str().into()),
+    ] {
+        fields.insert(name.into(), value);
+    }
+    fields
+}
+
+/// `E42`. Nothing else of a path is looked at.
+fn number(mark: &str) -> Option<u64> {
+    let digits = mark.strip_prefix('E')?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+fn why_not(of: &Escalation, stands: Investigation, place: &str) -> String {
+    let id = of.id;
+    match stands {
+        Investigation::Wanted => format!("the dossier of E{id} is still to be written: ask again in a moment"),
+        Investigation::LeftOut => {
+            format!(
+                "E{id} was not investigated: too many waited (investigation.queue); GET /escalations has what is known"
+            )
+        }
+        Investigation::Failed => {
+            format!(
+                "the dossier of E{id} could not be written (investigation.folder); GET /escalations has what is known"
+            )
+        }
+        Investigation::Written => {
+            format!(
+                "the dossier of E{id} is not there any more ({place}): the oldest go (investigation.keep), and those in memory with a restart"
+            )
+        }
+    }
+}
+
+fn missing(why: &str) -> Response<Full<Bytes>> {
+    respond::error(StatusCode::NOT_FOUND, "unknown_investigation", why, None)
+}
