@@ -8,6 +8,7 @@ mod control;
 mod crowd;
 mod doors;
 mod framing;
+mod investigations;
 mod joins;
 mod kills;
 mod model;

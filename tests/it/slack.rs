@@ -145,7 +145,7 @@ fn a_slack_that_is_down_holds_the_file_of_alerts_up_for_nothing() {
 }
 
 /// Log text with two secrets, a mention, a link and a code block's end in it.
-fn hostile() -> (String, [String; 2]) {
+pub(crate) fn hostile() -> (String, [String; 2]) {
     let secrets = [["AK", "IAIOSFODNN7", "EXAMPLE"].concat(), ["hunt", "er2-", "battery"].concat()];
     let text = format!(
         "ERROR login of <!channel> failed: <http://evil.example|click> & ```done password={} key={}",
@@ -154,13 +154,13 @@ fn hostile() -> (String, [String; 2]) {
     (text, secrets)
 }
 
-fn hostile_flood(program: &Program) {
+pub(crate) fn hostile_flood(program: &Program) {
     let (text, _) = hostile();
     let line = |_| firelens_line(id(), "payments", CLUSTER, Says::Text(&text), Some(now())) + "\n";
     post(program, (0..12).map(line).collect::<String>());
 }
 
-fn watch_of_logins() -> String {
+pub(crate) fn watch_of_logins() -> String {
     format!(
         "[escalation]\nsettle_seconds = 0\n\n[[watch]]\nlabel = \"{LABEL}\"\nmatch = {{ contains = \"login of\" }}\n\
          threshold = 10\nwindow_seconds = 3600\n"
@@ -172,8 +172,10 @@ pub(crate) fn assert_kept_secret(program: &Program, secrets: &[String]) {
     for secret in secrets {
         let said = [program.stdout_lines(), program.stderr_lines()].concat();
         assert!(!said.iter().any(|line| line.contains(secret)), "the program says {secret}: {said:#?}");
-        for entry in std::fs::read_dir(program.home()).expect("the directory").flatten() {
-            assert!(!holds(&entry.path(), secret.as_bytes()), "{} holds {secret}", entry.path().display());
+        let homes = [program.home().to_owned(), program.home().join("investigations")];
+        let entries = homes.iter().filter_map(|home| std::fs::read_dir(home).ok()).flatten().flatten();
+        for path in entries.map(|entry| entry.path()).filter(|path| path.is_file()) {
+            assert!(!holds(&path, secret.as_bytes()), "{} holds {secret}", path.display());
         }
     }
 }
