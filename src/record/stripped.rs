@@ -68,6 +68,12 @@ impl Sample {
         });
     }
 
+    /// The same with all that is secret in it replaced: what may be written down.
+    pub fn to_store(&self) -> Sample {
+        let line = Redacted::from_bytes(&self.line);
+        Sample { line: line.as_str().as_bytes().into(), cut: self.cut, tag: self.tag.clone() }
+    }
+
     /// What a person may see of it.
     pub fn redacted(&self) -> Redacted {
         let mut shown = Redacted::default();
