@@ -105,7 +105,7 @@ mod tests {
     use crate::watch::rule::OnCrossing;
 
     fn desk() -> Desk {
-        Desk::new(Settings { dedup_ms: 1000, settle_ms: 0, max_wanted: 2 })
+        Desk::new(Settings { dedup_ms: 1000, settle_ms: 0, proposed_per_hour: 10, max_wanted: 2 })
     }
 
     fn crossing(service: &str, severity: Severity, now_ms: i64) -> Crossing {

@@ -252,7 +252,7 @@ impl Engine {
                         Turn::Crossed { at } => Some(*at),
                         Turn::Rearmed => None,
                     });
-                    let outcome = self.cross(draft, watch, staged, &mut window, &key, (*at, next), now);
+                    let outcome = self.cross(draft, watch, staged, (&mut window, &key), (*at, next), now);
                     crossings.push(rule.label.clone());
                     draft.report.crossings.push((rule.label.clone(), outcome));
                 }
@@ -276,8 +276,7 @@ impl Engine {
         draft: &mut Draft,
         watch: &Watch,
         staged: &StagedGroup,
-        window: &mut Window,
-        key: &WindowKey,
+        (window, key): (&mut Window, &WindowKey),
         at: (Bucket, Option<Bucket>),
         now: Now,
     ) -> Option<escalation::Outcome> {

@@ -133,7 +133,7 @@ impl Scene<'_> {
         }
         self.is_narrow(&matched, own)?;
         let mut by_engine = false;
-        if let Some(number) = self.from_past(&matched, i64::try_from(window).unwrap_or(i64::MAX)) {
+        if let Some(number) = self.number_of_past(&matched, i64::try_from(window).unwrap_or(i64::MAX)) {
             (rule.threshold, by_engine) = (number, true);
         }
         let backlog = self.backlog(&rule, &matched);
@@ -219,7 +219,7 @@ impl Scene<'_> {
     }
 
     /// The number that ten windows of the past say, of the group that has the most.
-    fn from_past(&self, matched: &HashMap<u64, Box<[u8]>>, window: i64) -> Option<u64> {
+    fn number_of_past(&self, matched: &HashMap<u64, Box<[u8]>>, window: i64) -> Option<u64> {
         self.windows(matched, window).iter().filter_map(|past| threshold::from_history(past)).max()
     }
 

@@ -453,10 +453,18 @@ impl Worker {
         let now_ms = self.now_ms();
         let unsaid: Vec<Offer> =
             offers.iter().zip(&answered).filter(|(_, answered)| !**answered).map(|(offer, _)| offer.clone()).collect();
+        let mut given_up = Vec::new();
         for offer in unsaid {
             if self.waits(offer.kind) && self.kinds.give_back(offer.kind, now_ms) >= TRIES_MAX {
-                self.settle(offer.kind, What::Ignore, None);
+                match said.is_builtin() {
+                    true => self.settle(offer.kind, What::Ignore, None),
+                    false => given_up.push(offer),
+                }
             }
+        }
+        if !given_up.is_empty() {
+            let actions = builtin::judge(&given_up);
+            Box::pin(self.apply(actions, &given_up, &Said::builtin())).await;
         }
         self.flush().await;
     }

@@ -19,6 +19,7 @@ const ARRIVAL_MS: i64 = 1_759_306_400_000;
 fn settings(max_line_bytes: usize) -> Settings {
     Settings {
         intake: None,
+        around: crate::investigate::around::Bounds { records: 0, record_bytes: 0 },
         max_line_bytes,
         max_groups_per_batch: 40,
         lateness_ms: 900_000,

@@ -36,6 +36,7 @@ fn escalation(id: u64, label: &str) -> Escalation {
         again_told_ms: None,
         threads: Default::default(),
         proposed: false,
+        held: false,
         also: vec![],
         investigation: Some(Investigation::Wanted),
     }

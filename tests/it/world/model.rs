@@ -420,7 +420,10 @@ pub(crate) fn obey(prompt: &str) -> String {
         }
         _ => Vec::new(),
     });
-    texts.find_map(|text| ordered(&text)).unwrap_or_else(|| r#"{"actions":[]}"#.to_owned())
+    // Also where it stands in JSON within a text.
+    texts
+        .find_map(|text| ordered(&text).or_else(|| ordered(&text.replace("\\\"", "\""))))
+        .unwrap_or_else(|| r#"{"actions":[]}"#.to_owned())
 }
 
 /// A reply of any kind, the same for the same seed.

@@ -14,6 +14,7 @@ const DATE_MS: i64 = 1_759_306_324_000;
 fn settings(naming: Naming) -> Settings {
     Settings {
         intake: None,
+        around: crate::investigate::around::Bounds { records: 0, record_bytes: 0 },
         max_line_bytes: 1 << 20,
         max_groups_per_batch: 1000,
         lateness_ms: 900_000,
