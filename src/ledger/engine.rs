@@ -10,6 +10,8 @@ mod replay;
 mod rules;
 mod time;
 
+pub use proposals::PROPOSED_MAX;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ macro_rules! names {
             r"|(?:access|refresh|auth|session|api|bearer|csrf|xsrf|bot)[ _.-]?token|[a-z0-9][_-]token",
             r"|(?-i:[a-z]Token)|[jp](?:hp)?sess(?:ion)?id",
             r"|(?:recovery|backup|verification|one[ _.-]?time|auth(?:orization)?)[ _.-]?code",
-            r"|(?:\b|_|\\[nrt])(?:cvv|cvc|ssn|otp|pin))",
+            r"|(?:(?-u:\b)|_|\\[nrt])(?:cvv|cvc|ssn|otp|pin))",
             r"(?:[_.-]?(?:access[_.-]?key|key[_.-]?base|key|hash|confirm(?:ation)?|value|text))?",
             r"[0-9]{0,2})"
         )

@@ -134,7 +134,7 @@ pub(super) const ROWS: &[Row] = &[
     // an error about a file or a token, a Rust path. `token` alone is an English word unless it is quoted
     // or followed by a tight `=`.
     row("secret", NAMED, concat!(
-        r"(?i)(?-i:\bPWD=/)|arn:[a-z-]+:secretsmanager:[^:\s]*:[0-9]*:secret:|pam_[a-z0-9_]{1,20}\([a-z0-9_-]*:",
+        r"(?i)(?-i:(?-u:\b)PWD=/)|arn:[a-z-]+:secretsmanager:[^:\s]*:[0-9]*:secret:|pam_[a-z0-9_]{1,20}\([a-z0-9_-]*:",
         r"|/(?:etc|secrets)/[a-z0-9_.-]*:|(?:invalid|expired|missing|unexpected)[_-]?token:|", names!(), r"::|(?:", names!(), sep!(), "|--[a-z0-9_-]*?", names!(), r"[ \t]",
         r#"|["']token\\*["'][ \t]*[:=]|token=|sharedaccesssignature[ =]sig=)([ \t]*)"#,
     ), Value, Person),

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::known::Known;
-use super::novel::{Novel, tells_no_path, without_query};
+use super::novel::{Novel, status_of, tells_no_path, without_query};
 use super::template::mask::{self, Masked};
 use super::template::{self, Miner, TemplateId};
 use super::{Offer, Shape, What, Why, novel};
@@ -467,7 +467,7 @@ fn told(record: &Record<'_>, shape: Shape) -> String {
     match shape {
         Shape::Access => {
             let (path, status) = (text("path"), text("status"));
-            if tells_no_path(status.as_bytes()) {
+            if tells_no_path(status_of(status.as_bytes())) {
                 return format!("{} {status}", text("method"));
             }
             let path = String::from_utf8_lossy(without_query(path.as_bytes())).into_owned();

@@ -208,10 +208,7 @@ fn sketch_of(record: &Record<'_>, level: Level, origin: u64) -> (u64, Shape) {
     let seed = origin.rotate_left(8) ^ (level as u64 + 1);
     if let Body::Access(access, _) = &record.body {
         let seed = xxh3_64_with_seed(access.method, seed ^ (u64::from(access.status) << 16));
-        let path = match access.status {
-            400 | 404 | 405 | 410 => b"",
-            _ => without_query(access.path),
-        };
+        let path = if tells_no_path(access.status) { b"" } else { without_query(access.path) };
         return (sketch(seed, path), Shape::Access);
     }
     if let Some(exception) = record.may_hold_trace(level).then(|| record.exception()).flatten() {
@@ -230,7 +227,7 @@ fn sketch_of(record: &Record<'_>, level: Level, origin: u64) -> (u64, Shape) {
         let method = record.field("method");
         let seed = xxh3_64_with_seed(status, seed ^ 3);
         let seed = xxh3_64_with_seed(method.as_ref().and_then(raw).unwrap_or_default(), seed);
-        if tells_no_path(status) {
+        if tells_no_path(status_of(status)) {
             return (seed, Shape::Access);
         }
         let path = record.field("path");
@@ -259,9 +256,15 @@ fn raw<'a>(value: &Value<'a>) -> Option<&'a [u8]> {
     }
 }
 
-/// What nobody is there for has no kinds: whoever looks for doors asks for a thousand paths that are none.
-pub fn tells_no_path(status: &[u8]) -> bool {
-    matches!(status, b"400" | b"404" | b"405" | b"410")
+/// Answers that went well are one kind whatever was asked for; so are those to what nobody is there for, since
+/// whoever looks for doors asks for a thousand paths that are none.
+pub fn tells_no_path(status: u16) -> bool {
+    status < 400 || matches!(status, 400 | 404 | 405 | 410)
+}
+
+/// 0: it is none.
+pub fn status_of(digits: &[u8]) -> u16 {
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 pub fn without_query(path: &[u8]) -> &[u8] {

@@ -23,6 +23,7 @@ use super::verdicts::{self, KIND_NOTE};
 use super::view::{Decision, Standing, View};
 use super::{Action, Offer, Shape, What, Why, builtin, floor};
 use crate::escalation::{Crossing, Outcome};
+use crate::ledger::engine::PROPOSED_MAX;
 use crate::ledger::{Lane, Ledger, Proposal, Refused, StagedGroup};
 use crate::metrics::Metrics;
 use crate::notify::notice::Severity;
@@ -31,6 +32,7 @@ use crate::record::naming::Naming;
 use crate::redact::Redacted;
 use crate::watch::matcher::Scratch;
 use crate::watch::provenance::{Change, Provenance};
+use crate::watch::rule::OnCrossing;
 use crate::watch::{Origin, Watch, WatchSet, group_key};
 
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ pub struct Parts {
 const TICK: Duration = Duration::from_secs(1);
 /// How often the table of known lines is read out.
 const SWEEP: Duration = Duration::from_secs(10);
+/// And at most: it walks over all kinds.
+const SWEEP_LEAST: Duration = Duration::from_secs(1);
 /// Batches taken in before others have their turn.
 const TAKE_MAX: usize = 64;
 /// How often a kind that nobody could judge is asked about.
@@ -281,6 +285,19 @@ impl Worker {
         }
     }
 
+    /// Whether a watch that nobody proposed, and that tells somebody, counts this kind.
+    fn is_counted(&self, set: &WatchSet, id: u64) -> bool {
+        let (mut scratch, mut found) = (Scratch::default(), false);
+        if let Some(kind) = self.kinds.get(id) {
+            kind.sample.read(Some(&self.settings.naming), |record| {
+                set.matches(record, &mut scratch, |_, watch| {
+                    found |= !watch.origin.is_proposed() && watch.rule.on_crossing != OnCrossing::Log;
+                });
+            });
+        }
+        found
+    }
+
     /// The label of the proposed watch that counts this kind already.
     fn made_for(&self, set: &WatchSet, id: u64) -> Option<String> {
         let kind = self.kinds.get(id)?;
@@ -392,9 +409,7 @@ impl Worker {
     async fn tick(&mut self) {
         let now_ms = self.now_ms();
         if self.swept.elapsed() >= SWEEP {
-            let seconds = self.swept.elapsed().as_secs_f64();
-            self.swept = Instant::now();
-            self.kinds.sweep(&self.intake.known, seconds, now_ms);
+            self.sweep();
         }
         self.metrics.triage_lines.with_label_values(&["dropped"]).inc_by(self.intake.take_dropped());
         // Severe kinds do not wait for a model for ever.
@@ -429,8 +444,20 @@ impl Worker {
         }
     }
 
+    /// Takes up what was counted since the last time.
+    fn sweep(&mut self) {
+        let seconds = self.swept.elapsed().as_secs_f64();
+        self.swept = Instant::now();
+        let now_ms = self.now_ms();
+        self.kinds.sweep(&self.intake.known, seconds, now_ms);
+    }
+
     /// Does what was said about `offers`, as far as it may be done.
     async fn apply(&mut self, actions: Vec<Action>, offers: &[Offer], said: &Said) {
+        // What was counted since the last sweep belongs to the past that watches are tried on.
+        if actions.iter().any(|action| action.what == What::Watch) && self.swept.elapsed() >= SWEEP_LEAST {
+            self.sweep();
+        }
         let mut answered = vec![false; offers.len()];
         for action in &actions {
             let about: Vec<&Offer> = action.lines.iter().filter_map(|place| offers.get(*place)).collect();
@@ -504,13 +531,27 @@ impl Worker {
 
     /// Has a proposal tried and taken in; answers nothing: what became of it is in the view.
     pub(super) async fn propose(&mut self, action: &Action, about: &[&Offer], said: &Said, origin: Origin) {
-        // What was counted since the last sweep belongs to the past that the watch is tried on.
-        let seconds = self.swept.elapsed().as_secs_f64();
-        self.swept = Instant::now();
         let now_ms = self.now_ms();
-        self.kinds.sweep(&self.intake.known, seconds, now_ms);
-        let own: Vec<u64> = about.iter().map(|offer| offer.kind).collect();
         let watches = self.ledger.watches();
+        let own_watches = watches.watches().iter().filter(|watch| watch.origin.is_proposed()).count();
+        if own_watches >= PROPOSED_MAX {
+            // Before the trial, which costs more than an answer.
+            let why = format!("{PROPOSED_MAX} proposed watches is the most");
+            return self.refused(about, said, Refusal::Full, &why).await;
+        }
+        // Requests that fail are counted already, and another count of them is another message about one fault.
+        let (counted, about): (Vec<&Offer>, Vec<&Offer>) = about
+            .iter()
+            .partition(|o| said.is_builtin() && o.shape == Shape::Access && self.is_counted(&watches, o.kind));
+        for offer in counted {
+            self.settle(offer.kind, What::Ignore, None);
+            self.told(offer, "counted", None, said, Redacted::new("a watch of people's, or a built-in one, counts it"));
+        }
+        if about.is_empty() {
+            return;
+        }
+        let about = about.as_slice();
+        let own: Vec<u64> = about.iter().map(|offer| offer.kind).collect();
         let scene = Scene {
             kinds: &self.kinds,
             watches: &watches,

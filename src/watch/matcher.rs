@@ -6,6 +6,7 @@
 //! `exists: false` and `not` are the ways to ask for absence.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -25,6 +26,10 @@ pub struct Program {
     needles: Option<AhoCorasick>,
     /// None of them holds a quote or a backslash.
     are_plain: bool,
+    /// Places of the rules that are about any service, and of those about one alone: there may be a hundred of
+    /// the latter, and a record is of one service.
+    of_any: Vec<usize>,
+    of_services: HashMap<Box<[u8]>, Vec<usize>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -100,14 +105,36 @@ impl Program {
     pub fn compile<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Program {
         let mut fields = Vec::new();
         let mut texts = Vec::new();
-        let rules = rules.into_iter().map(|rule| node(&rule.expr, &mut fields, &mut texts)).collect();
+        let (mut of_any, mut of_services) = (Vec::new(), HashMap::<_, Vec<usize>>::new());
+        let rules = rules
+            .into_iter()
+            .enumerate()
+            .map(|(place, rule)| {
+                let service = service_of(&rule.expr);
+                match service {
+                    Some(name) => of_services.entry(name.as_bytes().into()).or_default().push(place),
+                    None => of_any.push(place),
+                }
+                // What one service is asked for is not looked for in everybody's messages.
+                let texts = if service.is_none() { Some(&mut texts) } else { None };
+                node(&rule.expr, &mut fields, texts)
+            })
+            .collect();
         // Building fails only for more texts than the bounds on rules allow; then each is searched alone.
         // Leftmost, so that its vectorised search for the texts' beginnings may be used; whether it hits at all is
         // the same question for every kind.
         let all = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&texts);
         let needles = if texts.is_empty() { None } else { all.ok() };
         let are_plain = !texts.iter().any(|text| text.iter().any(|b| matches!(b, b'"' | b'\\')));
-        Program { fields, rules, needles, are_plain }
+        Program { fields, rules, of_any, of_services, needles, are_plain }
+    }
+
+    fn of_service(&self, record: &Record<'_>) -> &[usize] {
+        if self.of_services.is_empty() {
+            return &[];
+        }
+        let service = record.service();
+        self.of_services.get(&*service.decoded()).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The places of the rules that `record` matches, in order.
@@ -115,12 +142,28 @@ impl Program {
         let mut values = recycled(std::mem::take(&mut scratch.values));
         values.resize_with(self.fields.len(), || None);
         let mut reading = Reading { program: self, record, values, message: None };
-        for (place, rule) in self.rules.iter().enumerate() {
-            if reading.holds(rule) {
-                hit(place);
+        // In the order of the rules: those of any service and those of this one.
+        let mut of_service = self.of_service(record).iter().copied().peekable();
+        for place in self.of_any.iter().copied() {
+            while let Some(earlier) = of_service.next_if(|of| *of < place) {
+                reading.tell(earlier, &mut hit);
             }
+            reading.tell(place, &mut hit);
         }
+        of_service.for_each(|place| reading.tell(place, &mut hit));
         scratch.values = recycled(reading.values);
+    }
+}
+
+/// The service that a rule is about, where it is about one alone. A text that reads as a number is compared as
+/// one, so that it may have other names.
+fn service_of(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::All(parts) => parts.iter().find_map(service_of),
+        Expr::Test { field, op: Op::Eq(Literal::Text(name)) } if field == "service" => {
+            number_of(name.as_bytes()).is_none().then_some(name)
+        }
+        _ => None,
     }
 }
 
@@ -130,14 +173,15 @@ fn recycled<'a, 'b>(mut values: Vec<Option<Seen<'a>>>) -> Vec<Option<Seen<'b>>> 
     values.into_iter().map(|_| None).collect()
 }
 
-fn node(expr: &Expr, fields: &mut Vec<FieldName>, texts: &mut Vec<Box<[u8]>>) -> Node {
+/// `texts`: where those go that are looked for in the message all at once; `None`: each is looked for alone.
+fn node(expr: &Expr, fields: &mut Vec<FieldName>, mut texts: Option<&mut Vec<Box<[u8]>>>) -> Node {
     match expr {
-        Expr::All(all) => Node::All(all.iter().map(|e| node(e, fields, texts)).collect()),
+        Expr::All(all) => Node::All(all.iter().map(|e| node(e, fields, texts.as_deref_mut())).collect()),
         Expr::Any(any) => {
             // What is asked of the message is asked once, and last: it is the longest to look through.
             let (mut nodes, mut messages) = (Vec::new(), Vec::new());
             for expr in any {
-                match node(expr, fields, texts) {
+                match node(expr, fields, texts.as_deref_mut()) {
                     Node::Message(texts) => messages.extend(texts),
                     other => nodes.push(other),
                 }
@@ -148,9 +192,9 @@ fn node(expr: &Expr, fields: &mut Vec<FieldName>, texts: &mut Vec<Box<[u8]>>) ->
             Node::Any(nodes)
         }
         Expr::Not(inner) => Node::Not(Box::new(node(inner, fields, texts))),
-        Expr::Test { field, op: Op::Contains(text) } if field == "message" => {
+        Expr::Test { field, op: Op::Contains(text) } if field == "message" && texts.is_some() => {
             let text: Box<[u8]> = text.as_bytes().into();
-            texts.push(text.clone());
+            texts.into_iter().for_each(|texts| texts.push(text.clone()));
             Node::Message(vec![text])
         }
         Expr::Test { field, op } => {
@@ -201,6 +245,12 @@ fn operand(literal: &Literal) -> Operand {
 // === impl Reading ===
 
 impl<'a> Reading<'_, 'a> {
+    fn tell(&mut self, place: usize, hit: &mut impl FnMut(usize)) {
+        if self.program.rules.get(place).is_some_and(|rule| self.holds(rule)) {
+            hit(place);
+        }
+    }
+
     fn holds(&mut self, node: &Node) -> bool {
         match node {
             Node::All(all) => all.iter().all(|n| self.holds(n)),

@@ -15,7 +15,7 @@ use crate::watch::rule::{OnCrossing, Rule};
 use crate::watch::{Origin, Watch, group_values};
 
 /// Proposed watches at the same time.
-const PROPOSED_MAX: usize = 100;
+pub const PROPOSED_MAX: usize = 100;
 /// Regexes in all of them.
 const PROPOSED_REGEXES_MAX: usize = 20;
 
