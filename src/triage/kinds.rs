@@ -5,6 +5,7 @@
 //! frequent, or belong to another revision. A kind that was judged is settled: its sketches are known, so that
 //! its lines cost a look-up and come here no more, until a sweep finds a reason.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::known::Known;
@@ -159,13 +160,18 @@ impl Kinds {
     }
 
     /// Takes in lines of one sketch; the kind they are of, and what that means.
-    pub fn see(&mut self, novel: &Novel, naming: Option<&Naming>, known: &Known, now_ms: i64) -> (u64, Seen) {
+    /// `None`: it has no line, and that of its kind is gone; it must come again with one.
+    pub fn see(&mut self, novel: &Novel, naming: Option<&Naming>, known: &Known, now_ms: i64) -> Option<(u64, Seen)> {
         let id = match self.by_sketch.get(&novel.sketch).filter(|id| self.kinds.contains_key(id)) {
             Some(id) => *id,
-            None => self.learn(novel, naming),
+            None => self.learn(novel, novel.sample.as_ref()?, naming),
         };
         let level = novel.level();
-        let kind = self.kinds.entry(id).or_insert_with(|| Kind::of(novel));
+        let kind = match (self.kinds.entry(id), &novel.sample) {
+            (Entry::Occupied(held), _) => held.into_mut(),
+            (Entry::Vacant(free), Some(sample)) => free.insert(Kind::of(novel, sample)),
+            (Entry::Vacant(_), None) => return None,
+        };
         kind.count(&novel.counts);
         kind.level = kind.level.max(level);
         if !kind.sketches.contains(&novel.sketch) {
@@ -177,28 +183,34 @@ impl Kinds {
         }
         self.by_sketch.insert(novel.sketch, id);
         let why = match &kind.state {
-            State::Waiting { .. } => return (id, Seen::Waiting),
+            State::Waiting { .. } => return Some((id, Seen::Waiting)),
             State::Passed => Why::New,
             State::Judged(held) if level > held.level => Why::Level,
             State::Judged(held) if now_ms >= held.until_ms && kind.rushes => Why::Rate,
             State::Judged(held) if now_ms >= held.until_ms => Why::Again,
-            State::Judged(held) if novel.revision != held.revision && level >= Level::Warn => Why::Deploy,
+            State::Judged(held)
+                if novel.sample.is_some() && novel.revision != held.revision && level >= Level::Warn =>
+            {
+                Why::Deploy
+            }
             State::Judged(_) => {
                 known.insert(novel.sketch);
-                return (id, Seen::Settled);
+                return Some((id, Seen::Settled));
             }
         };
-        kind.revision = novel.revision;
-        // What is worse speaks for the kind from now on.
-        if why == Why::Level {
-            kind.sample = novel.sample.clone();
+        if let Some(sample) = &novel.sample {
+            kind.revision = novel.revision;
+            // What is worse speaks for the kind from now on.
+            if why == Why::Level {
+                kind.sample = sample.clone();
+            }
         }
-        (id, self.wait(id, why, 0, now_ms))
+        Some((id, self.wait(id, why, 0, now_ms)))
     }
 
-    fn learn(&mut self, novel: &Novel, naming: Option<&Naming>) -> u64 {
+    fn learn(&mut self, novel: &Novel, sample: &Sample, naming: Option<&Naming>) -> u64 {
         let mut text = String::new();
-        novel.sample.read(naming, |record| text = told(record, novel.shape));
+        sample.read(naming, |record| text = told(record, novel.shape));
         let group = [novel.cluster.as_str(), "\0", &novel.service].concat();
         let group = xxhash_rust::xxh3::xxh3_64_with_seed(group.as_bytes(), novel.shape as u64);
         let learned = match novel.shape {
@@ -410,7 +422,7 @@ impl Kinds {
 }
 
 impl Kind {
-    fn of(novel: &Novel) -> Kind {
+    fn of(novel: &Novel, sample: &Sample) -> Kind {
         let first_s = novel.counts.iter().map(|(second, _)| *second).min().unwrap_or_default();
         Kind {
             shape: novel.shape,
@@ -418,7 +430,7 @@ impl Kind {
             service: novel.service.clone(),
             level: novel.level(),
             revision: novel.revision,
-            sample: novel.sample.clone(),
+            sample: sample.clone(),
             first_s,
             last_s: first_s,
             count: 0,

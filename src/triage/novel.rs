@@ -7,6 +7,7 @@
 //! next time it comes.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,8 +31,10 @@ const BYTES_MAX: usize = 512 * 1024;
 const NOTES_MAX: usize = 32;
 /// Seconds that one batch counts apart for one sketch; further ones count in the last.
 const SECONDS_MAX: usize = 128;
-/// Sketches that are known to be settled, and those whose line is stored: 12 bytes each.
+/// Sketches that are known to be settled, those of which triage holds a line, and those whose line is stored: 12
+/// bytes each.
 const KNOWN: usize = 128 * 1024;
+const HELD: usize = 32 * 1024;
 const NOTED: usize = 8 * 1024;
 /// What a note is called: by its sketch, so that the same one is stored once.
 pub const LINE_NOTE: &str = "line/";
@@ -49,13 +52,15 @@ pub struct Novel {
     pub level: u8,
     /// Lines by second of record time, nearly ascending.
     pub counts: Vec<(i64, u64)>,
-    /// The first of them.
-    pub sample: Sample,
+    /// The first of them; `None`: triage holds one already, and the names are left out too.
+    pub sample: Option<Sample>,
 }
 
 /// What requests share with triage.
 pub struct Intake {
     pub known: Known,
+    /// Sketches of which triage holds a line: of these only the count is news.
+    pub held: Known,
     /// Sketches whose line is stored already.
     noted: Known,
     queue: mpsc::Sender<Vec<Novel>>,
@@ -66,9 +71,27 @@ pub struct Intake {
 /// What one batch has that is not known.
 pub struct Novelties {
     intake: Arc<Intake>,
-    novel: HashMap<u64, Novel>,
+    novel: HashMap<u64, Novel, BuildHasherDefault<AsItIs>>,
     bytes: usize,
     dropped: u64,
+}
+
+/// A sketch is a hash already, and there are few in one batch.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u64(&mut self, sketch: u64) {
+        self.0 = sketch;
+    }
 }
 
 impl Novel {
@@ -99,8 +122,8 @@ impl Intake {
     /// And where triage finds what comes.
     pub fn new(batches: usize) -> (Arc<Intake>, mpsc::Receiver<Vec<Novel>>) {
         let (queue, inbox) = mpsc::channel(batches);
-        let (known, noted) = (Known::new(KNOWN), Known::new(NOTED));
-        (Arc::new(Intake { known, noted, queue, dropped: AtomicU64::new(0) }), inbox)
+        let (known, held, noted) = (Known::new(KNOWN), Known::new(HELD), Known::new(NOTED));
+        (Arc::new(Intake { known, held, noted, queue, dropped: AtomicU64::new(0) }), inbox)
     }
 
     /// Lines that had no room, since the last look.
@@ -133,7 +156,7 @@ impl Intake {
 
 impl Novelties {
     pub fn new(intake: Arc<Intake>) -> Novelties {
-        Novelties { intake, novel: HashMap::new(), bytes: 0, dropped: 0 }
+        Novelties { intake, novel: HashMap::default(), bytes: 0, dropped: 0 }
     }
 
     /// `origin`: its [`origin_hash`].
@@ -148,12 +171,19 @@ impl Novelties {
             held.count(second);
             return;
         }
-        // Nothing new: the rest of something that began elsewhere.
-        if record.is_continuation() {
-            return;
-        }
         if self.novel.len() >= KINDS_MAX || self.bytes >= BYTES_MAX {
             self.dropped += 1;
+            return;
+        }
+        if self.intake.held.hit(sketch) {
+            let (cluster, service, revision) = (String::new(), String::new(), 0);
+            let counts = vec![(second, 1)];
+            let novel = Novel { sketch, cluster, service, revision, shape, level: level as u8, counts, sample: None };
+            self.novel.insert(sketch, novel);
+            return;
+        }
+        // Nothing new: the rest of something that began elsewhere.
+        if record.is_continuation() {
             return;
         }
         let sample = Sample::of(record);
@@ -167,7 +197,7 @@ impl Novelties {
             shape,
             level: level as u8,
             counts: vec![(second, 1)],
-            sample,
+            sample: Some(sample),
         };
         self.novel.insert(sketch, novel);
     }
@@ -193,7 +223,7 @@ pub fn origin_hash(record: &Record<'_>, service: Text<'_>) -> u64 {
 }
 
 fn worth_a_note(novel: &Novel) -> bool {
-    novel.level() >= Level::Warn || novel.shape == Shape::Trace
+    novel.sample.is_some() && (novel.level() >= Level::Warn || novel.shape == Shape::Trace)
 }
 
 fn revision_of(record: &Record<'_>) -> u64 {
@@ -276,7 +306,7 @@ const VERSION: u8 = 1;
 
 /// What is secret in its line is not written down.
 fn encode(novel: &Novel) -> Vec<u8> {
-    let novel = Novel { sample: novel.sample.to_store(), ..novel.clone() };
+    let novel = Novel { sample: novel.sample.as_ref().map(Sample::to_store), ..novel.clone() };
     postcard::to_extend(&novel, vec![VERSION]).unwrap_or_default()
 }
 

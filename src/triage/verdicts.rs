@@ -35,7 +35,7 @@ pub fn encode(kind: &Kind, judgement: &Judgement) -> Option<(String, Vec<u8>)> {
             shape: kind.shape,
             level: kind.level as u8,
             counts: Vec::new(),
-            sample: kind.sample.to_store(),
+            sample: Some(kind.sample.to_store()),
         },
         what: judgement.what as u8,
         at_ms: judgement.at_ms,

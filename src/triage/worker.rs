@@ -185,8 +185,11 @@ impl Worker {
             if key.starts_with(KIND_NOTE) {
                 match verdicts::decode(body) {
                     Some((novel, judgement)) => {
-                        let (id, _) = self.kinds.see(&novel, Some(&self.settings.naming), &self.intake.known, now_ms);
-                        self.kinds.settle(id, judgement, &self.intake.known);
+                        if let Some((id, _)) =
+                            self.kinds.see(&novel, Some(&self.settings.naming), &self.intake.known, now_ms)
+                        {
+                            self.kinds.settle(id, judgement, &self.intake.known);
+                        }
                     }
                     None => {
                         self.notes.insert(key.clone(), None);
@@ -209,7 +212,12 @@ impl Worker {
         let set = self.ledger.watches();
         for novel in batch {
             let lines = novel.lines();
-            let (id, seen) = self.kinds.see(&novel, Some(&self.settings.naming), &self.intake.known, now_ms);
+            let Some((id, seen)) = self.kinds.see(&novel, Some(&self.settings.naming), &self.intake.known, now_ms)
+            else {
+                self.intake.held.forget(novel.sketch);
+                continue;
+            };
+            self.intake.held.insert(novel.sketch);
             let outcome = match seen {
                 Seen::Waiting => "waiting",
                 Seen::Settled => "settled",
@@ -232,6 +240,7 @@ impl Worker {
             self.metrics.triage_lines.with_label_values(&[outcome]).inc_by(lines);
         }
         for sketch in self.kinds.take_gone() {
+            self.intake.held.forget(sketch);
             self.notes.insert(format!("{KIND_NOTE}{sketch:016x}"), None);
             self.drop_line_note(sketch);
         }
