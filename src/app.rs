@@ -187,6 +187,9 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         delivering.spawn(deliver::deliver(outbox.clone(), channel, metrics.deliveries.clone(), now_ms));
     }
     let ticking = tokio::spawn(tick(ledger.clone()));
+    if let Some(intake) = &intake {
+        intake.set_seed(seed);
+    }
     let triaging = intake.map(|intake| Triaging { intake, inbox, seed, notes, view, stopped: stopped.clone() });
     let triaging = triaging.map(|t| triage_thread(&config, t, &ledger, &metrics)).transpose()?;
     let (all_counted, counting) = watch::channel(false);

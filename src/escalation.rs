@@ -394,7 +394,9 @@ impl Desk {
         if self.by_id.len() <= most || alike.clone().count() <= most {
             return;
         }
-        let Some(id) = alike.find(|e| e.firing == 0).map(|e| e.id) else { return };
+        // Of proposed ones those go first that nobody was told of: the others count in the hour's messages.
+        let untold = alike.clone().find(|e| e.held).map(|e| e.id);
+        let Some(id) = untold.or_else(|| alike.find(|e| e.firing == 0).map(|e| e.id)) else { return };
         if let Some(gone) = self.by_id.remove(&id) {
             if self.by_fingerprint.get(&gone.fingerprint) == Some(&id) {
                 self.by_fingerprint.remove(&gone.fingerprint);

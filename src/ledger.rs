@@ -126,6 +126,8 @@ pub struct Proposal {
     /// [`Origin::Seed`] or [`Origin::Triage`].
     pub origin: Origin,
     pub provenance: Provenance,
+    /// The rule that it takes the place of; `None`: it is new.
+    pub replaces: Option<Rule>,
     /// The recent records that it matches, which it counts before anything else.
     pub backlog: Vec<StagedGroup>,
 }

@@ -76,6 +76,10 @@ pub type GroupKey = Box<[u8]>;
 /// What the group of all further keys is called, in each of its fields.
 pub const OTHER: &str = "~other";
 
+/// Tell the keys of proposed watches from those of the same rule, and those in the shadow from both. Stored.
+const PROPOSED_MARK: u64 = 0x5eed_0f7a_11e5;
+const SHADOW_MARK: u64 = 0x54ad_0e77_0000_0001;
+
 /// Longest value within a group key, in bytes; a longer one is cut.
 const GROUP_VALUE_MAX: usize = 200;
 
@@ -110,7 +114,9 @@ impl WatchSet {
 impl Watch {
     /// One that stays until a person removes it.
     pub fn new(rule: Rule, origin: Origin) -> Watch {
-        Watch { key: WatchKey(rule.definition_key()), origin, rule, set_ms: 0, provenance: None }
+        // What a proposal counted is not what a person's watch begins with, should it be the same rule.
+        let mark = if origin.is_proposed() { PROPOSED_MARK } else { 0 };
+        Watch { key: WatchKey(rule.definition_key() ^ mark), origin, rule, set_ms: 0, provenance: None }
     }
 
     /// One set over the API at `set_ms`: with a `ttl_seconds` it leaves after that long without a match.
@@ -120,7 +126,10 @@ impl Watch {
 
     /// One that nobody wrote.
     pub fn proposed(rule: Rule, origin: Origin, set_ms: i64, provenance: Provenance) -> Watch {
-        Watch { set_ms, provenance: Some(Arc::new(provenance)), ..Watch::new(rule, origin) }
+        let watch = Watch::new(rule, origin);
+        // Out of the shadow it counts anew: a window that fired unseen would not cross again.
+        let mark = if provenance.shadow { SHADOW_MARK } else { 0 };
+        Watch { key: WatchKey(watch.key.0 ^ mark), set_ms, provenance: Some(Arc::new(provenance)), ..watch }
     }
 
     /// It counts and is listed, and nobody is told of it.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::Post;
+use super::{PROPOSED_AFTER, Post};
 use crate::notify::deliver::Settled;
 use crate::notify::notice::Notice;
 
@@ -79,7 +79,9 @@ impl Outbox {
         while self.rows.len() > self.max {
             // Those given up before go first, then the oldest of whoever has the most waiting.
             let dead = self.rows.values().find(|r| r.dead.is_some()).map(|r| r.id);
-            let Some(id) = dead.or_else(|| self.oldest_of_the_longest()) else { break };
+            let Some(id) = dead.or_else(|| self.oldest_proposed()).or_else(|| self.oldest_of_the_longest()) else {
+                break;
+            };
             self.remove(id);
             self.overflowed += 1;
             tracing::error!(
@@ -170,6 +172,11 @@ impl Outbox {
                 None => self.rows.remove(&id),
             };
         }
+    }
+
+    /// What nobody's rule raised gives way to what somebody's did.
+    fn oldest_proposed(&self) -> Option<u64> {
+        self.rows.values().find(|r| r.escalation > PROPOSED_AFTER && !r.leased).map(|r| r.id)
     }
 
     fn oldest_of_the_longest(&self) -> Option<u64> {

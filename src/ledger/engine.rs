@@ -211,7 +211,7 @@ impl Engine {
         let key = self.window_key(draft, watch, staged, width, now);
         let sum: u64 = staged.counts.iter().map(|(_, n)| n).sum();
         let held = draft.windows.remove(&key).or_else(|| self.shards.windows.get(&key).map(|w| w.clone()));
-        draft.created += usize::from(held.is_none());
+        draft.created += usize::from(held.is_none() && !watch.origin.is_proposed());
         let mut window = held.unwrap_or_default();
         let keep_from = match key.lane {
             Lane::Live => width.bucket(now.ms - self.settings.lateness_ms - width.millis()),
@@ -425,6 +425,11 @@ impl Engine {
             total.matched = total.matched.saturating_add(more.matched);
             total.last_ms = total.last_ms.max(more.last_ms);
         }
+        if let Some(watches) = draft.watches {
+            let kept: HashSet<WatchKey> = watches.iter().map(|w| w.key).collect();
+            self.shards.set_watches(WatchSet::new(watches));
+            self.shards.totals.retain(|watch, _| kept.contains(watch));
+        }
         for (key, window) in draft.windows {
             if is_active(window.phase) {
                 self.active.insert(key.clone());
@@ -432,11 +437,6 @@ impl Engine {
                 self.active.remove(&key);
             }
             self.put_window(key, window);
-        }
-        if let Some(watches) = draft.watches {
-            let kept: HashSet<WatchKey> = watches.iter().map(|w| w.key).collect();
-            self.shards.set_watches(WatchSet::new(watches));
-            self.shards.totals.retain(|watch, _| kept.contains(watch));
         }
         for key in draft.dropped {
             self.active.remove(&key);

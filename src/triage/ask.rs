@@ -151,7 +151,11 @@ impl Asker {
             }
             Err(failed) => {
                 self.metrics.triage_calls.with_label_values(&[failed.as_str()]).inc();
-                tracing::warn!(why = failed.as_str(), error = failed.words, "the model gave no answer");
+                if failed.why == Why::BreakerOpen {
+                    tracing::debug!(error = failed.words, "the model was not asked");
+                } else {
+                    tracing::warn!(why = failed.as_str(), error = failed.words, "the model gave no answer");
+                }
             }
         }
         reply

@@ -23,16 +23,22 @@ use crate::record::{Body, Record};
 const SKETCHES_MAX: usize = 64;
 /// Seconds that a history reaches back: the longest window that can be set from it, and made up for.
 pub const HISTORY_SECONDS: i64 = 3_600;
+/// Kinds beyond the bound until their templates are looked after.
+const KINDS_SLACK: usize = 512;
 /// Entries of one history.
 const HISTORY_MAX: usize = 1_024;
 /// Of a message, what an offer holds; what stands further behind tells no kinds apart.
 const MESSAGE_MAX: usize = 1_024;
 const FIELDS_MAX: usize = 40;
+/// Revisions of one kind's service that are no news: of a rolling deploy two run at once, of a mapped service several.
+const REVISIONS_MAX: usize = 8;
 /// Words of an exception's message and of a frame that tell it from others.
 const TOKENS_MAX: usize = 48;
 /// A rate has left its past behind when it is so many times the usual one, and at least so many lines a second.
 const RATE_FACTOR: f64 = 20.0;
 const RATE_LEAST: f64 = 5.0;
+/// A rush is told as what came in so many seconds.
+const RUSH_SECONDS: u64 = 60;
 /// How fast the usual rate follows: one part in so many at each sweep.
 const RATE_MEMORY: f64 = 30.0;
 /// Sweeps before a rate counts as usual.
@@ -51,7 +57,8 @@ pub struct Kind {
     pub service: String,
     /// The worst that one of its lines had.
     pub level: Level,
-    pub revision: u64,
+    /// Revisions of its service that its lines came from, the last few.
+    pub revisions: Vec<u64>,
     pub sample: Sample,
     /// Seconds of record time.
     pub first_s: i64,
@@ -67,6 +74,8 @@ pub struct Kind {
     sweeps: u32,
     /// It is to be judged again because it comes so often.
     rushes: bool,
+    /// Lines a second then.
+    rush: f64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +99,6 @@ pub struct Judgement {
     /// Until when it holds.
     pub until_ms: i64,
     pub level: Level,
-    pub revision: u64,
     /// The watch that was made of it.
     pub label: Option<String>,
 }
@@ -115,7 +123,7 @@ pub struct Kinds {
     by_sketch: HashMap<u64, u64>,
     /// Kinds that wait, as they came.
     waiting: Vec<u64>,
-    /// Sketches of those evicted since the last look: their notes can go.
+    /// Sketches that nothing is known of any more: their notes can go.
     gone: Vec<u64>,
 }
 
@@ -156,7 +164,9 @@ impl Kinds {
     }
 
     pub fn template(&self, kind: u64) -> String {
-        self.miner.template(TemplateId(kind)).unwrap_or_default()
+        let held = self.miner.template(TemplateId(kind));
+        // Its template had to make room while it waited.
+        held.unwrap_or_else(|| self.kinds.get(&kind).map(|kind| masked(&kind.message())).unwrap_or_default())
     }
 
     /// Takes in lines of one sketch; the kind they are of, and what that means.
@@ -173,39 +183,48 @@ impl Kinds {
             (Entry::Vacant(_), None) => return None,
         };
         kind.count(&novel.counts);
+        if level > kind.level
+            && let Some(sample) = &novel.sample
+        {
+            // What is worse speaks for the kind from now on.
+            (kind.level, kind.sample) = (level, sample.clone());
+        }
         kind.level = kind.level.max(level);
         if !kind.sketches.contains(&novel.sketch) {
             if kind.sketches.len() >= SKETCHES_MAX {
-                let oldest = kind.sketches.remove(0);
+                // The first names its note.
+                let oldest = kind.sketches.remove(1);
                 self.by_sketch.remove(&oldest);
+                self.gone.push(oldest);
             }
             kind.sketches.push(novel.sketch);
         }
         self.by_sketch.insert(novel.sketch, id);
+        let is_new_revision = novel.sample.is_some() && !kind.revisions.contains(&novel.revision);
+        if is_new_revision {
+            if kind.revisions.len() >= REVISIONS_MAX {
+                kind.revisions.remove(0);
+            }
+            kind.revisions.push(novel.revision);
+        }
         let why = match &kind.state {
             State::Waiting { .. } => return Some((id, Seen::Waiting)),
             State::Passed => Why::New,
             State::Judged(held) if level > held.level => Why::Level,
             State::Judged(held) if now_ms >= held.until_ms && kind.rushes => Why::Rate,
             State::Judged(held) if now_ms >= held.until_ms => Why::Again,
-            State::Judged(held)
-                if novel.sample.is_some() && novel.revision != held.revision && level >= Level::Warn =>
-            {
-                Why::Deploy
-            }
+            State::Judged(_) if is_new_revision && level >= Level::Warn => Why::Deploy,
             State::Judged(_) => {
                 known.insert(novel.sketch);
                 return Some((id, Seen::Settled));
             }
         };
-        if let Some(sample) = &novel.sample {
-            kind.revision = novel.revision;
-            // What is worse speaks for the kind from now on.
-            if why == Why::Level {
-                kind.sample = sample.clone();
-            }
+        let seen = self.wait(id, why, 0, now_ms);
+        // Between two sweeps, too, there is a bound.
+        if self.kinds.len() > self.bounds.max_kinds.saturating_add(KINDS_SLACK) {
+            self.follow_templates();
         }
-        Some((id, self.wait(id, why, 0, now_ms)))
+        Some((id, seen))
     }
 
     fn learn(&mut self, novel: &Novel, sample: &Sample, naming: Option<&Naming>) -> u64 {
@@ -229,35 +248,41 @@ impl Kinds {
         self.gone.extend(kind.sketches);
     }
 
-    /// Sketches of kinds that had to make room since the last look.
+    /// Sketches that are to be forgotten wherever they are remembered, since the last look.
     pub fn take_gone(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.gone)
     }
 
     fn wait(&mut self, id: u64, why: Why, tries: u32, now_ms: i64) -> Seen {
         let rank = |kinds: &HashMap<u64, Kind>, id: u64| kinds.get(&id).map(Kind::rank);
-        let mut seen = Seen::Waits;
         if self.waiting.len() >= self.bounds.max_waiting {
             // The least severe gives way, and of those the one that came last.
             let least = (0..self.waiting.len()).rev().min_by_key(|place| {
                 let id = self.waiting.get(*place).copied().unwrap_or_default();
                 rank(&self.kinds, id)
             });
-            seen = Seen::Dropped;
             match least.and_then(|place| Some((place, *self.waiting.get(place)?))) {
                 Some((place, other)) if rank(&self.kinds, other) < rank(&self.kinds, id) => {
                     self.waiting.remove(place);
-                    self.set(other, State::Passed);
+                    self.pass(other);
                 }
                 _ => {
-                    self.set(id, State::Passed);
-                    return seen;
+                    self.pass(id);
+                    return Seen::Dropped;
                 }
             }
         }
         self.set(id, State::Waiting { why, since_ms: now_ms, asked: false, tries });
         self.waiting.push(id);
-        seen
+        Seen::Waits
+    }
+
+    /// It waits no more, and its next line is looked at.
+    fn pass(&mut self, id: u64) {
+        self.set(id, State::Passed);
+        if let Some(kind) = self.kinds.get(&id) {
+            self.gone.extend(&kind.sketches);
+        }
     }
 
     fn set(&mut self, id: u64, state: State) {
@@ -315,14 +340,22 @@ impl Kinds {
         }
     }
 
+    /// It is worse by now than what was asked about: it waits anew, and what was said of it is not meant.
+    pub fn rewait(&mut self, id: u64, now_ms: i64) {
+        if let Some(State::Waiting { why, asked, since_ms, .. }) = self.kinds.get_mut(&id).map(|kind| &mut kind.state) {
+            (*why, *asked, *since_ms) = (Why::Level, false, now_ms);
+        }
+    }
+
     /// It is judged: its sketches are known from now on.
     pub fn settle(&mut self, id: u64, judgement: Judgement, known: &Known) {
         self.waiting.retain(|waiting| *waiting != id);
         let Some(kind) = self.kinds.get_mut(&id) else { return };
         // The rate that it was judged at is the one to measure by from now on.
         if matches!(kind.state, State::Waiting { why: Why::Rate, .. }) {
-            kind.usual = kind.usual.max(kind.rate);
+            kind.usual = kind.usual.max(kind.rush);
         }
+        kind.rushes = false;
         kind.state = State::Judged(judgement);
         for sketch in &kind.sketches {
             known.insert(*sketch);
@@ -350,7 +383,9 @@ impl Kinds {
             let rushes = left_behind && held.what == What::Ignore;
             if rushes || now_ms >= held.until_ms {
                 held.until_ms = held.until_ms.min(now_ms);
-                kind.rushes = rushes;
+                if rushes {
+                    (kind.rushes, kind.rush) = (true, rate);
+                }
                 for sketch in &kind.sketches {
                     known.forget(*sketch);
                 }
@@ -361,12 +396,12 @@ impl Kinds {
     /// Kinds whose template is forgotten go with it, and of two whose templates turned out to be one the other goes:
     /// its lines are found again under the older one.
     fn follow_templates(&mut self) {
-        let moved: Vec<u64> = self
-            .kinds
-            .keys()
-            .copied()
-            .filter(|id| self.miner.resolve(TemplateId(*id)) != Some(TemplateId(*id)))
-            .collect();
+        let moved = self.kinds.iter().filter(|(id, kind)| {
+            let waits = matches!(kind.state, State::Waiting { .. });
+            // What waits is not forgotten before somebody has judged it.
+            !waits && self.miner.resolve(TemplateId(**id)) != Some(TemplateId(**id))
+        });
+        let moved: Vec<u64> = moved.map(|(id, _)| *id).collect();
         for id in moved {
             self.forget(id);
         }
@@ -406,6 +441,10 @@ impl Kinds {
             count: kind.count,
             over_seconds: u64::try_from(kind.last_s - kind.first_s).unwrap_or(0).max(1),
         };
+        if why == Why::Rate {
+            // Of the rush alone: it is what there is to judge.
+            (offer.count, offer.over_seconds) = ((kind.rush * RUSH_SECONDS as f64) as u64, RUSH_SECONDS);
+        }
         kind.sample.read(naming, |record| {
             let text = |name: &str| record.field(name).as_ref().and_then(shown);
             offer.message = text("message").unwrap_or_default();
@@ -429,7 +468,7 @@ impl Kind {
             cluster: novel.cluster.clone(),
             service: novel.service.clone(),
             level: novel.level(),
-            revision: novel.revision,
+            revisions: vec![novel.revision],
             sample: sample.clone(),
             first_s,
             last_s: first_s,
@@ -441,6 +480,23 @@ impl Kind {
             rate: 0.0,
             sweeps: 0,
             rushes: false,
+            rush: 0.0,
+        }
+    }
+
+    fn message(&self) -> String {
+        let mut message = String::new();
+        self.sample.read(None, |record| {
+            message = record.field("message").as_ref().and_then(shown).unwrap_or_default();
+        });
+        message
+    }
+
+    /// The watch that counts it, if that is what was said.
+    pub fn watched_by(&self) -> Option<&str> {
+        match &self.state {
+            State::Judged(held) if held.what == What::Watch => held.label.as_deref(),
+            _ => None,
         }
     }
 
@@ -458,6 +514,10 @@ impl Kind {
 
     fn count(&mut self, counts: &[(i64, u64)]) {
         for (second, more) in counts {
+            if self.count == 0 {
+                // Restored, it began at no time.
+                (self.first_s, self.last_s) = (*second, *second);
+            }
             self.count = self.count.saturating_add(*more);
             (self.first_s, self.last_s) = (self.first_s.min(*second), self.last_s.max(*second));
             *self.history.entry(*second).or_default() += more;

@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -64,6 +64,10 @@ pub struct Intake {
     /// Sketches whose line is stored already.
     noted: Known,
     queue: mpsc::Sender<Vec<Novel>>,
+    /// Sketches whose note was stored and of which triage was not told. A plain lock: held for a push or a take.
+    orphans: Mutex<Vec<u64>>,
+    /// Of the store's life, mixed into every sketch: nobody outside can make two lines that share one.
+    seed: AtomicU64,
     /// Lines that triage had no room for. They are offered again when they come again.
     dropped: AtomicU64,
 }
@@ -74,6 +78,7 @@ pub struct Novelties {
     novel: HashMap<u64, Novel, BuildHasherDefault<AsItIs>>,
     bytes: usize,
     dropped: u64,
+    seed: u64,
 }
 
 /// A sketch is a hash already, and there are few in one batch.
@@ -123,7 +128,18 @@ impl Intake {
     pub fn new(batches: usize) -> (Arc<Intake>, mpsc::Receiver<Vec<Novel>>) {
         let (queue, inbox) = mpsc::channel(batches);
         let (known, held, noted) = (Known::new(KNOWN), Known::new(HELD), Known::new(NOTED));
-        (Arc::new(Intake { known, held, noted, queue, dropped: AtomicU64::new(0) }), inbox)
+        (
+            Arc::new(Intake {
+                known,
+                held,
+                noted,
+                queue,
+                orphans: Mutex::default(),
+                seed: AtomicU64::new(0),
+                dropped: AtomicU64::new(0),
+            }),
+            inbox,
+        )
     }
 
     /// Lines that had no room, since the last look.
@@ -131,11 +147,19 @@ impl Intake {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
-    /// Its line need not be stored any more; whether it was.
-    pub fn forget_note(&self, sketch: u64) -> bool {
-        let held = self.noted.hit(sketch);
+    /// Before the first request is read.
+    pub fn set_seed(&self, seed: u64) {
+        self.seed.store(seed, Ordering::Relaxed);
+    }
+
+    /// Its line need not be stored any more.
+    pub fn forget_note(&self, sketch: u64) {
         self.noted.forget(sketch);
-        held
+    }
+
+    /// Sketches whose notes nobody will ask for.
+    pub fn take_orphans(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Of a batch that has counted. Never waits.
@@ -144,25 +168,26 @@ impl Intake {
         if novel.is_empty() {
             return;
         }
-        for one in novel.iter().filter(|one| worth_a_note(one)) {
-            self.noted.insert(one.sketch);
-        }
         if let Err(refused) = self.queue.try_send(novel) {
-            let lines = refused.into_inner().iter().map(Novel::lines).sum();
-            self.dropped.fetch_add(lines, Ordering::Relaxed);
+            let refused = refused.into_inner();
+            self.dropped.fetch_add(refused.iter().map(Novel::lines).sum(), Ordering::Relaxed);
+            // Nobody knows of their notes: they are to be deleted.
+            let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
+            orphans.extend(refused.iter().filter(|one| worth_a_note(one)).map(|one| one.sketch));
         }
     }
 }
 
 impl Novelties {
     pub fn new(intake: Arc<Intake>) -> Novelties {
-        Novelties { intake, novel: HashMap::default(), bytes: 0, dropped: 0 }
+        let seed = intake.seed.load(Ordering::Relaxed);
+        Novelties { intake, novel: HashMap::default(), bytes: 0, dropped: 0, seed }
     }
 
     /// `origin`: its [`origin_hash`].
     pub fn take(&mut self, record: &Record<'_>, origin: u64, time_ms: i64) {
         let level = record.level();
-        let (sketch, shape) = sketch_of(record, level, origin);
+        let (sketch, shape) = sketch_of(record, level, origin ^ self.seed);
         if self.intake.known.hit(sketch) {
             return;
         }
@@ -205,7 +230,11 @@ impl Novelties {
     /// What is to be stored with the batch: the severe ones that are not yet.
     pub fn notes(&self) -> Vec<(String, Vec<u8>)> {
         let unwritten = self.novel.values().filter(|one| worth_a_note(one) && !self.intake.noted.hit(one.sketch));
-        unwritten.take(NOTES_MAX).map(|one| (format!("{LINE_NOTE}{:016x}", one.sketch), encode(one))).collect()
+        let note = |one: &Novel| {
+            self.intake.noted.insert(one.sketch);
+            (format!("{LINE_NOTE}{:016x}", one.sketch), encode(one))
+        };
+        unwritten.take(NOTES_MAX).map(note).collect()
     }
 
     /// The batch has counted.
@@ -222,7 +251,8 @@ pub fn origin_hash(record: &Record<'_>, service: Text<'_>) -> u64 {
     xxh3_64_with_seed(cluster, xxh3_64_with_seed(service.raw(), revision_of(record)))
 }
 
-fn worth_a_note(novel: &Novel) -> bool {
+/// Whether its line is stored until somebody has judged it.
+pub fn worth_a_note(novel: &Novel) -> bool {
     novel.sample.is_some() && (novel.level() >= Level::Warn || novel.shape == Shape::Trace)
 }
 

@@ -45,8 +45,7 @@ impl Worker {
         if self.asking.is_some() {
             return;
         }
-        if self.settings.seed && !self.seeding.done && self.started.elapsed() >= LOOK {
-            self.sample();
+        if self.settings.seed && !self.seeding.done && self.started.elapsed() >= LOOK && self.sample() {
             return;
         }
         if !self.settings.tune_every.is_zero() && self.tuned.elapsed() >= self.settings.tune_every {
@@ -56,12 +55,13 @@ impl Worker {
         }
     }
 
-    fn sample(&mut self) {
+    /// Whether a question is on its way.
+    fn sample(&mut self) -> bool {
         let set = self.ledger.watches();
         let of_people = set.watches().iter().filter(|w| matches!(w.origin, Origin::Config | Origin::Api)).count();
         if of_people >= RULES_FEW {
             self.seeding.done = true;
-            return;
+            return false;
         }
         // What has a watch of its own needs none.
         let mut kinds: Vec<(u64, u64)> = self
@@ -71,7 +71,7 @@ impl Worker {
             .map(|(id, kind)| (kind.count, id))
             .collect();
         if kinds.len() < KINDS_LEAST {
-            return;
+            return false;
         }
         kinds.sort_unstable_by(|a, b| b.cmp(a));
         let naming = self.settings.naming.clone();
@@ -81,6 +81,7 @@ impl Worker {
         self.seeding.done = self.seeding.tries >= SEED_TRIES;
         let asker = self.asker.clone();
         self.asking = Some(tokio::spawn(async move { Answer::Seeded(asker.seed(offers).await) }));
+        true
     }
 
     pub(super) async fn seeded(&mut self, asked: Asked) {
@@ -170,7 +171,8 @@ impl Worker {
             after: Some(rule.to_json()),
         });
         let label = rule.label.clone();
-        let proposal = Proposal { rule, origin: watch.origin, provenance, backlog: Vec::new() };
+        let replaces = Some(watch.rule.clone());
+        let proposal = Proposal { rule, origin: watch.origin, provenance, replaces, backlog: Vec::new() };
         match self.ledger.adopt(proposal).await {
             Ok(()) => tracing::info!(label, by, "a proposed watch has other numbers"),
             Err(refused) => tracing::warn!(label, by, %refused, "a proposed watch keeps its numbers"),
@@ -182,7 +184,8 @@ impl Worker {
         let groups = self.ledger.shards().groups(self.now_ms());
         let fires = |watch: &Watch| groups.get(&watch.key).is_some_and(|g| g.iter().any(|g| g.phase == Phase::Firing));
         let set = self.ledger.watches();
-        set.watches().iter().filter(|w| w.origin.is_proposed() && !fires(w)).cloned().collect()
+        let pinned = |watch: &Watch| watch.provenance.as_ref().is_some_and(|provenance| provenance.pinned);
+        set.watches().iter().filter(|w| w.origin.is_proposed() && !fires(w) && !pinned(w)).cloned().collect()
     }
 
     fn past(&self, rule: &Rule) -> Vec<u64> {

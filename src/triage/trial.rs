@@ -140,9 +140,12 @@ impl Scene<'_> {
         Ok(Tried { rule, backlog, by_engine, untried })
     }
 
-    /// Whether a rule matches the line at hand of `kind`.
-    pub fn counts(&self, rule: &Rule, kind: u64) -> bool {
-        self.matched(rule).contains_key(&kind)
+    /// Whether a rule that has not been tried stands the trial on `kind`, and what it would have counted.
+    pub fn stands(&self, rule: &Rule, kind: u64) -> Option<Vec<StagedGroup>> {
+        self.fields_are_known(rule, &[kind]).ok()?;
+        let matched = self.matched(rule);
+        let stands = matched.contains_key(&kind) && self.is_narrow(&matched, &[kind]).is_ok();
+        stands.then(|| self.backlog(rule, &matched))
     }
 
     /// A label of its own: a person's is never taken, and an equal watch is not made twice.

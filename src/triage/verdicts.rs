@@ -19,7 +19,6 @@ struct Row {
     at_ms: i64,
     until_ms: i64,
     level: u8,
-    revision: u64,
     label: Option<String>,
 }
 
@@ -31,7 +30,7 @@ pub fn encode(kind: &Kind, judgement: &Judgement) -> Option<(String, Vec<u8>)> {
             sketch,
             cluster: kind.cluster.clone(),
             service: kind.service.clone(),
-            revision: kind.revision,
+            revision: kind.revisions.last().copied().unwrap_or_default(),
             shape: kind.shape,
             level: kind.level as u8,
             counts: Vec::new(),
@@ -41,7 +40,6 @@ pub fn encode(kind: &Kind, judgement: &Judgement) -> Option<(String, Vec<u8>)> {
         at_ms: judgement.at_ms,
         until_ms: judgement.until_ms,
         level: judgement.level as u8,
-        revision: judgement.revision,
         label: judgement.label.clone(),
     };
     Some((format!("{KIND_NOTE}{sketch:016x}"), postcard::to_extend(&row, vec![VERSION]).ok()?))
@@ -51,6 +49,6 @@ pub fn decode(note: &[u8]) -> Option<(Novel, Judgement)> {
     let row: Row = postcard::from_bytes(note.strip_prefix(&[VERSION])?).ok()?;
     let what = [What::Ignore, What::Watch, What::Investigate].into_iter().find(|what| *what as u8 == row.what)?;
     let level = Level::ALL.get(usize::from(row.level)).copied()?;
-    let Row { line, at_ms, until_ms, revision, label, .. } = row;
-    Some((line, Judgement { what, at_ms, until_ms, level, revision, label }))
+    let Row { line, at_ms, until_ms, label, .. } = row;
+    Some((line, Judgement { what, at_ms, until_ms, level, label }))
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::ask::{Asked, Asker, NoAnswer, Said, Tuned};
 use super::kinds::{Bounds, Judgement, Kind, Kinds, Seen, State};
 use super::model::Provider;
-use super::novel::{Intake, LINE_NOTE, Novel};
+use super::novel::{Intake, LINE_NOTE, Novel, worth_a_note as may_have_note};
 use super::own::{SEEDED_NOTE, Seeding};
 use super::prompt::Limits;
 use super::trial::{Refusal, Scene, TTL_SECONDS, shown_label};
@@ -82,6 +82,14 @@ const SWEEP_LEAST: Duration = Duration::from_secs(1);
 const TAKE_MAX: usize = 64;
 /// How often a kind that nobody could judge is asked about.
 const TRIES_MAX: u32 = 3;
+/// Kinds that may take a watch out of the shadow in one turn; others come again.
+const LIFT_MAX: usize = 4;
+/// Notes stored or deleted in one commit.
+const NOTES_MAX: usize = 512;
+/// Severe kinds looked at in one tick for having waited too long.
+const LATE_MAX: usize = 200;
+/// Between two tries where nobody answers.
+const PAUSE_LEAST_MS: i64 = 1_000;
 /// How long a judgement other than `ignore` is remembered: as long as a watch without a match lives.
 const REMEMBERED_MS: i64 = TTL_SECONDS as i64 * 1000;
 
@@ -97,6 +105,8 @@ pub(super) struct Worker {
     pub(super) asking: Option<JoinHandle<Answer>>,
     /// Kinds that are being asked about, of which nothing comes back should the question panic.
     asked_about: Vec<Offer>,
+    /// Nobody could be asked, or the store refused: not tried again before.
+    not_before_ms: i64,
     /// Kinds that a watch in the shadow counts.
     lift: Vec<u64>,
     pub(super) seeding: Seeding,
@@ -129,6 +139,7 @@ pub async fn run(parts: Parts) {
         clock,
         asking: None,
         asked_about: Vec::new(),
+        not_before_ms: 0,
         lift: Vec::new(),
         seeding: Seeding::default(),
         tuned: Instant::now(),
@@ -234,12 +245,14 @@ impl Worker {
                     None => "offered",
                 },
             };
-            if matches!(outcome, "settled" | "dropped" | "covered") {
+            if matches!(outcome, "settled" | "dropped" | "covered") && may_have_note(&novel) {
                 self.drop_line_note(novel.sketch);
             }
             self.metrics.triage_lines.with_label_values(&[outcome]).inc_by(lines);
         }
         for sketch in self.kinds.take_gone() {
+            // Else its lines would be known for ever, and nobody would know as what.
+            self.intake.known.forget(sketch);
             self.intake.held.forget(sketch);
             self.notes.insert(format!("{KIND_NOTE}{sketch:016x}"), None);
             self.drop_line_note(sketch);
@@ -251,9 +264,8 @@ impl Worker {
     }
 
     fn drop_line_note(&mut self, sketch: u64) {
-        if self.intake.forget_note(sketch) {
-            self.notes.insert(format!("{LINE_NOTE}{sketch:016x}"), None);
-        }
+        self.intake.forget_note(sketch);
+        self.notes.insert(format!("{LINE_NOTE}{sketch:016x}"), None);
     }
 
     /// Whether a watch in the shadow counts it: its own lines have come again, then.
@@ -269,7 +281,7 @@ impl Worker {
 
     /// Watches whose own lines have come again leave the shadow, with what has come since.
     async fn lift(&mut self) {
-        for id in std::mem::take(&mut self.lift) {
+        for id in std::mem::take(&mut self.lift).into_iter().take(LIFT_MAX) {
             let set = self.ledger.watches();
             for watch in set.watches().iter().filter(|watch| watch.is_shadow()) {
                 let scene = Scene {
@@ -279,14 +291,12 @@ impl Worker {
                     now_ms: self.now_ms(),
                     lateness_ms: self.settings.lateness_ms,
                 };
-                if !scene.counts(&watch.rule, id) {
-                    continue;
-                }
+                // Tried now as it would have been then.
+                let Some(backlog) = scene.stands(&watch.rule, id) else { continue };
                 let held = watch.provenance.as_deref().cloned().unwrap_or_default();
                 let provenance = Provenance { shadow: false, kind: id, ..held };
-                // It has counted these itself, in the shadow.
                 let (rule, origin) = (watch.rule.clone(), watch.origin);
-                let proposal = Proposal { rule, origin, provenance, backlog: Vec::new() };
+                let proposal = Proposal { replaces: Some(rule.clone()), rule, origin, provenance, backlog };
                 if self.ledger.adopt(proposal).await.is_ok() {
                     self.settle(id, What::Watch, Some(watch.rule.label.clone()));
                 }
@@ -321,19 +331,23 @@ impl Worker {
         label
     }
 
+    /// What was said of what was asked. What has become worse meanwhile is asked about again.
+    fn settle_offer(&mut self, offer: &Offer, what: What, label: Option<String>) {
+        if self.kinds.get(offer.kind).is_some_and(|kind| kind.level > offer.level) {
+            let now_ms = self.now_ms();
+            self.kinds.rewait(offer.kind, now_ms);
+            return;
+        }
+        self.settle(offer.kind, what, label);
+    }
+
     /// What holds from now on, in memory and in the store.
     fn settle(&mut self, id: u64, what: What, label: Option<String>) {
         let now_ms = self.now_ms();
         let Some(kind) = self.kinds.get(id) else { return };
         let holds_ms = if what == What::Ignore { self.settings.ignore_ms } else { REMEMBERED_MS };
-        let judgement = Judgement {
-            what,
-            at_ms: now_ms,
-            until_ms: now_ms.saturating_add(holds_ms),
-            level: kind.level,
-            revision: kind.revision,
-            label,
-        };
+        let judgement =
+            Judgement { what, at_ms: now_ms, until_ms: now_ms.saturating_add(holds_ms), level: kind.level, label };
         if let Some((key, note)) = verdicts::encode(kind, &judgement) {
             self.notes.insert(key, Some(note));
         }
@@ -348,7 +362,7 @@ impl Worker {
     async fn ask(&mut self) {
         let now_ms = self.now_ms();
         let due = self.kinds.due_ms(self.settings.batch_lines, self.settings.batch_wait_ms);
-        if self.asking.is_some() || due.is_none_or(|due| due > now_ms) {
+        if self.asking.is_some() || due.is_none_or(|due| due.max(self.not_before_ms) > now_ms) {
             return;
         }
         // Made for in the meantime: not asked about.
@@ -394,10 +408,15 @@ impl Worker {
         }
     }
 
+    fn pause(&mut self) {
+        self.not_before_ms = self.now_ms().saturating_add(self.settings.batch_wait_ms.max(PAUSE_LEAST_MS));
+    }
+
     /// The model has not judged these. Severe ones are judged without it; the others wait again, a few times.
     async fn stand_in(&mut self, offers: &[Offer], no: &NoAnswer) {
         let now_ms = self.now_ms();
         tracing::debug!(lines = offers.len(), why = no.words, "the built-in triager stands in");
+        self.pause();
         let (mut severe, mut left) = (Vec::new(), 0);
         for offer in offers {
             let tries = match no.tried {
@@ -421,13 +440,18 @@ impl Worker {
             self.sweep();
         }
         self.metrics.triage_lines.with_label_values(&["dropped"]).inc_by(self.intake.take_dropped());
+        for sketch in self.intake.take_orphans() {
+            self.drop_line_note(sketch);
+        }
         // Severe kinds do not wait for a model for ever.
         let waited = self.settings.patience_ms;
         let late: Vec<u64> = self
             .kinds
             .iter()
             .filter(|(_, kind)| matches!(kind.state, State::Waiting { since_ms, .. } if now_ms - since_ms >= waited))
+            .filter(|(_, kind)| kind.level >= Level::Warn || kind.shape == Shape::Trace)
             .map(|(id, _)| id)
+            .take(LATE_MAX)
             .collect();
         let naming = self.settings.naming.clone();
         let offers: Vec<Offer> = late.iter().filter_map(|id| self.kinds.offer(*id, Some(&naming))).collect();
@@ -445,7 +469,10 @@ impl Worker {
         if self.notes.is_empty() {
             return;
         }
-        let notes: Vec<(String, Option<Vec<u8>>)> = self.notes.drain().collect();
+        // The ledger's writer has others to serve.
+        let keys: Vec<String> = self.notes.keys().take(NOTES_MAX).cloned().collect();
+        let notes: Vec<(String, Option<Vec<u8>>)> =
+            keys.into_iter().filter_map(|k| self.notes.remove_entry(&k)).collect();
         if !self.ledger.note(notes.clone()).await {
             for (key, note) in notes {
                 self.notes.entry(key).or_insert(note);
@@ -459,6 +486,13 @@ impl Worker {
         self.swept = Instant::now();
         let now_ms = self.now_ms();
         self.kinds.sweep(&self.intake.known, seconds, now_ms);
+        // Somebody removed the watch that they were counted by: they are looked at again.
+        let set = self.ledger.watches();
+        let lost =
+            self.kinds.iter().filter(|(_, kind)| kind.watched_by().is_some_and(|label| set.by_label(label).is_none()));
+        for id in lost.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.kinds.reopen(id, &self.intake.known, now_ms);
+        }
     }
 
     /// Does what was said about `offers`, as far as it may be done.
@@ -493,7 +527,7 @@ impl Worker {
         for offer in unsaid {
             if self.waits(offer.kind) && self.kinds.give_back(offer.kind, now_ms) >= TRIES_MAX {
                 match said.is_builtin() {
-                    true => self.settle(offer.kind, What::Ignore, None),
+                    true => self.settle_offer(&offer, What::Ignore, None),
                     false => given_up.push(offer),
                 }
             }
@@ -523,11 +557,11 @@ impl Worker {
                                 Box::pin(self.act(action, &[*offer], &said)).await;
                             }
                             if self.waits(offer.kind) {
-                                self.settle(offer.kind, What::Ignore, None);
+                                self.settle_offer(offer, What::Ignore, None);
                             }
                         }
                         None => {
-                            self.settle(offer.kind, What::Ignore, None);
+                            self.settle_offer(offer, What::Ignore, None);
                             self.told(offer, "ignore", None, said, reason(action));
                         }
                     }
@@ -548,12 +582,20 @@ impl Worker {
             let why = format!("{PROPOSED_MAX} proposed watches is the most");
             return self.refused(about, said, Refusal::Full, &why).await;
         }
+        // An action before this one may have made the watch that counts them.
+        let (made, about): (Vec<&Offer>, Vec<&Offer>) =
+            about.iter().partition(|offer| self.made_for(&watches, offer.kind).is_some());
+        for offer in made {
+            let label = self.made_for(&watches, offer.kind);
+            self.settle_offer(offer, What::Watch, label.clone());
+            self.told(offer, "covered", label, said, Redacted::default());
+        }
         // Requests that fail are counted already, and another count of them is another message about one fault.
         let (counted, about): (Vec<&Offer>, Vec<&Offer>) = about
-            .iter()
+            .into_iter()
             .partition(|o| said.is_builtin() && o.shape == Shape::Access && self.is_counted(&watches, o.kind));
         for offer in counted {
-            self.settle(offer.kind, What::Ignore, None);
+            self.settle_offer(offer, What::Ignore, None);
             self.told(offer, "counted", None, said, Redacted::new("a watch of people's, or a built-in one, counts it"));
         }
         if about.is_empty() {
@@ -588,16 +630,17 @@ impl Worker {
         }
         let kind = own.first().copied().unwrap_or_default();
         let provenance = Provenance { kind, shadow: tried.untried, ..Provenance::of(change) };
-        let proposal = Proposal { rule: tried.rule, origin, provenance, backlog: tried.backlog };
+        let proposal = Proposal { rule: tried.rule, origin, provenance, replaces: None, backlog: tried.backlog };
         match self.ledger.adopt(proposal).await {
             Ok(()) => {
                 tracing::info!(label, model = said.model, "a watch was proposed, tried and taken in");
                 for offer in about {
-                    self.settle(offer.kind, What::Watch, Some(label.clone()));
+                    self.settle_offer(offer, What::Watch, Some(label.clone()));
                     self.told(offer, "watch", Some(label.clone()), said, reason(action));
                 }
             }
             Err(Refused::Unavailable) => {
+                self.pause();
                 for offer in about {
                     self.kinds.give_back(offer.kind, now_ms);
                 }
@@ -623,7 +666,23 @@ impl Worker {
             }
         }
         for offer in about.iter().filter(|offer| self.waits(offer.kind)).collect::<Vec<_>>() {
-            self.settle(offer.kind, What::Ignore, None);
+            // No room for a watch is no reason to tell nobody.
+            if refusal == Refusal::Full && is_severe(offer) {
+                let action = Action {
+                    what: What::Investigate,
+                    lines: vec![0],
+                    label: None,
+                    condition: None,
+                    threshold: None,
+                    window_seconds: None,
+                    severity: None,
+                    summary: None,
+                };
+                self.investigate(&action, &[*offer], &Said::builtin()).await;
+                continue;
+            }
+            let what = if refusal == Refusal::Duplicate { What::Watch } else { What::Ignore };
+            self.settle_offer(offer, what, None);
         }
     }
 
@@ -645,6 +704,7 @@ impl Worker {
                 Some((_, Outcome::Held)) => "held_back",
                 Some(_) => "investigate",
                 None => {
+                    self.pause();
                     for offer in &offers {
                         self.kinds.give_back(offer.kind, now_ms);
                     }
@@ -652,7 +712,7 @@ impl Worker {
                 }
             };
             for offer in offers {
-                self.settle(offer.kind, What::Investigate, Some(label.clone()));
+                self.settle_offer(offer, What::Investigate, Some(label.clone()));
                 self.told(offer, outcome, Some(label.clone()), said, reason(action));
             }
         }

@@ -20,6 +20,9 @@ pub struct Provenance {
     /// Not tried on its own lines yet: it counts and is listed, and escalates nothing.
     #[serde(default)]
     pub shadow: bool,
+    /// A person took a change back: its numbers are left alone.
+    #[serde(default)]
+    pub pinned: bool,
     /// The kind of line that it was made for.
     #[serde(default)]
     pub kind: u64,

@@ -17,17 +17,23 @@ use crate::watch::{Origin, Watch, group_values};
 /// Proposed watches at the same time.
 pub const PROPOSED_MAX: usize = 100;
 /// Regexes in all of them.
-const PROPOSED_REGEXES_MAX: usize = 20;
+pub(super) const PROPOSED_REGEXES_MAX: usize = 20;
 
 impl Engine {
     /// Takes a proposed watch in, or replaces one, and counts what it has missed.
     pub fn adopt(&mut self, proposal: Proposal, now: Now) -> Result<Draft, Refused> {
-        let Proposal { rule, origin, provenance, backlog } = proposal;
+        let Proposal { rule, origin, mut provenance, replaces, backlog } = proposal;
         let mut watches = self.shards.watches().watches().to_vec();
         let place = watches.iter().position(|w| w.rule.label == rule.label);
         if place.and_then(|place| watches.get(place)).is_some_and(|held| !held.origin.is_proposed()) {
             return Err(Refused::Taken);
         }
+        let held = place.and_then(|place| watches.get(place));
+        // Removed or changed by somebody meanwhile: that stands.
+        if replaces.as_ref().is_some_and(|before| held.map(|held| &held.rule) != Some(before)) {
+            return Err(Refused::Unknown);
+        }
+        provenance.fired |= held.and_then(|held| held.provenance.as_ref()).is_some_and(|held| held.fired);
         let set = self.shards.watches();
         let others = set.watches().iter().filter(|w| w.origin.is_proposed() && w.rule.label != rule.label);
         if others.clone().count() >= PROPOSED_MAX {
@@ -64,6 +70,7 @@ impl Engine {
         let rule = Rule::from_json(before, "", &mut faults).ok_or(Refused::NoEarlier)?;
         let mut provenance = provenance.clone();
         let undone = provenance.changes.pop();
+        provenance.pinned = true;
         let reason = undone.map(|change| change.reason).unwrap_or_default();
         tracing::info!(label, reason = reason.as_str(), "a change to a proposed watch was rolled back");
         let origin = watch.origin;

@@ -84,7 +84,13 @@ impl Engine {
 /// The configured rules, and those set over the API whose label the configuration does not claim.
 pub(super) fn with_stored(base: &[Watch], stored: &[(String, Vec<u8>)]) -> Vec<Watch> {
     let mut watches = base.to_vec();
-    for (label, body) in stored {
+    // People's first: what nobody wrote takes no room from them.
+    let is_proposed = |body: &[u8]| {
+        let row: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        row.get("provenance").is_some_and(|p| !p.is_null())
+    };
+    let (proposed, people): (Vec<_>, Vec<_>) = stored.iter().partition(|(_, body)| is_proposed(body));
+    for (label, body) in people.into_iter().chain(proposed) {
         if let Some(held) = watches.iter().find(|w| w.rule.label == *label && w.origin == Origin::Config) {
             tracing::warn!(label = held.rule.label, "a watch set over the API has this label: the configured one wins");
             continue;
@@ -96,9 +102,12 @@ pub(super) fn with_stored(base: &[Watch], stored: &[(String, Vec<u8>)]) -> Vec<W
             tracing::error!(label, ?faults, "stored watch cannot be read: left out");
             continue;
         };
-        let others = watches.iter().filter(|w| w.rule.label != *label).map(|w| w.rule.regexes()).sum::<usize>();
-        if rule.regexes() > 0 && others + rule.regexes() > REGEXES_MAX {
-            tracing::error!(label, most = REGEXES_MAX, "too many regexes with those configured: stored watch left out");
+        let is_one = is_proposed(body);
+        let alike = watches.iter().filter(|w| w.rule.label != *label && w.origin.is_proposed() == is_one);
+        let others = alike.map(|w| w.rule.regexes()).sum::<usize>();
+        let most = if is_one { super::proposals::PROPOSED_REGEXES_MAX } else { REGEXES_MAX };
+        if rule.regexes() > 0 && others + rule.regexes() > most {
+            tracing::error!(label, most, "too many regexes with those configured: stored watch left out");
             continue;
         }
         let proposed = super::proposals::restored(&stored, &rule);

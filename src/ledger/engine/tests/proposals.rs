@@ -43,7 +43,7 @@ impl Bench {
         };
         let provenance = Provenance::of(change(None, &rule));
         let backlog = if backlog > 0 { vec![staged] } else { vec![] };
-        let proposal = Proposal { rule, origin: Origin::Triage, provenance, backlog };
+        let proposal = Proposal { rule, origin: Origin::Triage, provenance, replaces: None, backlog };
         let draft = self.engine.adopt(proposal, at(now))?;
         self.write(draft, at(now));
         Ok(())
@@ -140,7 +140,7 @@ fn the_last_change_rolls_back_and_the_first_removes_the_watch() {
     bench.propose(first.clone(), 0, T0).expect("taken in");
     let mut provenance = Provenance::of(change(None, &first));
     provenance.add(change(Some(&first), &second));
-    let proposal = Proposal { rule: second, origin: Origin::Triage, provenance, backlog: vec![] };
+    let proposal = Proposal { rule: second, origin: Origin::Triage, provenance, replaces: None, backlog: vec![] };
     let draft = bench.engine.adopt(proposal, at(T0)).expect("taken in");
     bench.write(draft, at(T0));
     let threshold = |bench: &Bench| bench.engine.shards.watches().by_label("ai").map(|w| w.rule.threshold);
@@ -173,10 +173,12 @@ fn a_watch_in_the_shadow_counts_and_tells_nobody() {
     let mut bench = Bench::new(10);
     let rule = proposed("ai", 100);
     let provenance = Provenance { shadow: true, ..Provenance::of(change(None, &rule)) };
-    let key = Watch::new(rule.clone(), Origin::Triage).key;
+    let key = Watch::proposed(rule.clone(), Origin::Triage, 0, provenance.clone()).key;
     let backlog = vec![StagedGroup { watch: key, ..bench.staged("checkout", &[(T0, 150)], Lane::Live) }];
-    let draft =
-        bench.engine.adopt(Proposal { rule, origin: Origin::Triage, provenance, backlog }, at(T0)).expect("taken in");
+    let draft = bench
+        .engine
+        .adopt(Proposal { rule, origin: Origin::Triage, provenance, replaces: None, backlog }, at(T0))
+        .expect("taken in");
     bench.write(draft, at(T0));
     assert_eq!(bench.told(T0 + 2 * SECOND), []);
     assert_eq!(bench.engine.shards.total(key).matched, 150);
