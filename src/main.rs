@@ -76,6 +76,9 @@ fn main() -> ExitCode {
         Command::Check { fluent_bit: Some(file) } => advise(&config, &file),
         Command::Check { fluent_bit: None } => {
             say(&mut std::io::stdout(), &format!("configuration is sound ({origin})"));
+            for note in notes(&config) {
+                say(&mut std::io::stdout(), &format!("note: {note}"));
+            }
             ExitCode::SUCCESS
         }
         Command::Ping { address } => ping(address, &config.server),
@@ -179,6 +182,14 @@ fn ping(address: Option<SocketAddr>, server: &config::Server) -> ExitCode {
             ExitCode::from(EXIT_FAILED)
         }
     }
+}
+
+/// What somebody should know of settings that are sound.
+fn notes(config: &Config) -> impl Iterator<Item = &'static str> {
+    use emberwatch::config::Provider;
+    use emberwatch::triage::model::{DEFAULT_MODEL, licence_note};
+    let asks = matches!(config.triage.provider, Provider::Auto | Provider::Ollama | Provider::OpenAi);
+    licence_note(config.triage.model.as_deref().unwrap_or(DEFAULT_MODEL)).filter(|_| asks).into_iter()
 }
 
 /// A closed pipe is nobody's fault.
