@@ -172,8 +172,9 @@ impl Kinds {
     /// Takes in lines of one sketch; the kind they are of, and what that means.
     /// `None`: it has no line, and that of its kind is gone; it must come again with one.
     pub fn see(&mut self, novel: &Novel, naming: Option<&Naming>, known: &Known, now_ms: i64) -> Option<(u64, Seen)> {
-        let id = match self.by_sketch.get(&novel.sketch).filter(|id| self.kinds.contains_key(id)) {
-            Some(id) => *id,
+        let found = self.by_sketch.get(&novel.sketch).copied().filter(|id| self.kinds.contains_key(id));
+        let id = match found {
+            Some(id) => id,
             None => self.learn(novel, novel.sample.as_ref()?, naming),
         };
         let level = novel.level();
@@ -190,16 +191,18 @@ impl Kinds {
             (kind.level, kind.sample) = (level, sample.clone());
         }
         kind.level = kind.level.max(level);
-        if !kind.sketches.contains(&novel.sketch) {
-            if kind.sketches.len() >= SKETCHES_MAX {
-                // The first names its note.
-                let oldest = kind.sketches.remove(1);
-                self.by_sketch.remove(&oldest);
-                self.gone.push(oldest);
+        if found.is_none() {
+            if !kind.sketches.contains(&novel.sketch) {
+                if kind.sketches.len() >= SKETCHES_MAX {
+                    // The first names its note.
+                    let oldest = kind.sketches.remove(1);
+                    self.by_sketch.remove(&oldest);
+                    self.gone.push(oldest);
+                }
+                kind.sketches.push(novel.sketch);
             }
-            kind.sketches.push(novel.sketch);
+            self.by_sketch.insert(novel.sketch, id);
         }
-        self.by_sketch.insert(novel.sketch, id);
         let is_new_revision = novel.sample.is_some() && !kind.revisions.contains(&novel.revision);
         if is_new_revision {
             if kind.revisions.len() >= REVISIONS_MAX {
