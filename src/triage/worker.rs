@@ -296,7 +296,7 @@ impl Worker {
                 // Tried now as it would have been then.
                 let Some(backlog) = scene.stands(&watch.rule, id) else { continue };
                 let held = watch.provenance.as_deref().cloned().unwrap_or_default();
-                let provenance = Provenance { shadow: false, kind: id, ..held };
+                let provenance = Provenance { shadow: false, ..held };
                 let (rule, origin) = (watch.rule.clone(), watch.origin);
                 let proposal = Proposal { replaces: Some(rule.clone()), rule, origin, provenance, backlog };
                 if self.ledger.adopt(proposal).await.is_ok() {

@@ -23,9 +23,6 @@ pub struct Provenance {
     /// A person took a change back: its numbers are left alone.
     #[serde(default)]
     pub pinned: bool,
-    /// The kind of line that it was made for.
-    #[serde(default)]
-    pub kind: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -173,8 +173,7 @@ fn of_fifty_at_once_as_many_as_may_wait_are_written_and_every_other_one_is_accou
 
 #[test]
 fn a_log_line_full_of_backticks_mentions_and_links_stays_inside_its_fence_and_keeps_no_secret() {
-    // What triage keeps of a line until it has judged it is not this test's.
-    let program = start(&format!("[triage]\nprovider = \"off\"\n\n{}", watch_of_logins()));
+    let program = start(&watch_of_logins());
     hostile_flood(&program);
     wait_written(&program, 1);
     let text = get_text(program.control_addr(), "/investigations/E1");

@@ -139,8 +139,7 @@ impl Worker {
         if tried.by_engine {
             change.reason = Redacted::new(&format!("{} (threshold from the past hour)", change.reason.as_str()));
         }
-        let kind = own.first().copied().unwrap_or_default();
-        let provenance = Provenance { kind, shadow: tried.untried, ..Provenance::of(change) };
+        let provenance = Provenance { shadow: tried.untried, ..Provenance::of(change) };
         let proposal = Proposal { rule: tried.rule, origin, provenance, replaces: None, backlog: tried.backlog };
         match self.ledger.adopt(proposal).await {
             Ok(()) => {

@@ -1,36 +1,16 @@
 //! What lines add up to does not depend on which lines came before them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::ingest::quarantine::Bounds;
 use crate::ingest::stage::*;
 use crate::watch::{Origin as SetBy, builtin};
 
 const DATE_MS: i64 = 1_759_306_324_000;
 
 fn settings(naming: Naming) -> Settings {
-    Settings {
-        intake: None,
-        around: crate::investigate::around::Bounds { records: 0, record_bytes: 0 },
-        max_line_bytes: 1 << 20,
-        max_groups_per_batch: 1000,
-        lateness_ms: 900_000,
-        naming: Arc::new(naming),
-        max_encoded_bytes: 1 << 30,
-        max_decoded_bytes: 1 << 30,
-        max_lines: 1 << 30,
-        max_requests: 1,
-        max_bytes_in_flight: 1 << 30,
-        admission_wait: Duration::ZERO,
-        min_body_rate: 0,
-        request_time: Duration::ZERO,
-        tag_header: String::new(),
-        trusted_proxies: Vec::new(),
-        quarantine: Bounds { max_samples: 0, max_bytes: 0 },
-    }
+    Settings { max_groups_per_batch: 1000, naming: Arc::new(naming), ..super::settings(1 << 20) }
 }
 
 /// Figures by service, and counts by watch and group.
