@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{self, Config, Origin as ConfigOrigin, Provider, Retired, tls};
-use crate::escalation;
+use crate::escalation::{self, pace::Pace};
 use crate::failpoint::Failpoint;
 use crate::ingest::quarantine::Bounds;
 use crate::ingest::{self, Ingest, Phase};
@@ -114,6 +114,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
 
     let destinations = destinations(&config).map_err(|e| start(&e))?;
     let names: Vec<&'static str> = destinations.iter().map(Channel::name).collect();
+    let live: Vec<&'static str> = destinations.iter().filter(|c| c.is_read_live()).map(Channel::name).collect();
     let view = Arc::new(View::default());
     let (intake, inbox) = Intake::new(INTAKE_BATCHES);
     let intake = (config.triage.provider != Provider::Off).then_some(intake);
@@ -159,9 +160,11 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
             repeat_ms: config.store.repeat_seconds.saturating_mul(1000),
             max_digests: config.store.max_digests,
             max_outbox_rows: config.store.max_outbox_rows,
+            pace: Pace { live, coalesce_after: config.notify.coalesce_after, per_day: config.notify.messages_per_day },
             escalation: escalation::Settings {
                 dedup_ms: seconds_ms(config.escalation.dedup_seconds),
                 settle_ms: seconds_ms(config.escalation.settle_seconds),
+                repeat_ms: seconds_ms(config.escalation.repeat_seconds),
                 proposed_per_hour: config.triage.messages_per_hour,
                 max_wanted: config.investigation.queue,
             },

@@ -152,6 +152,7 @@ pub struct Store {
 pub struct Escalation {
     pub dedup_seconds: u64,
     pub settle_seconds: u64,
+    pub repeat_seconds: u64,
 }
 
 #[derive(Clone)]
@@ -164,6 +165,10 @@ pub struct Notify {
     /// As written; relative to the working directory. `None`: no such file is kept.
     pub alerts_path: Option<PathBuf>,
     pub alerts_max_bytes: u64,
+    /// To one channel that people read.
+    pub messages_per_day: u64,
+    /// Messages that wait for one such channel; more are told in one.
+    pub coalesce_after: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

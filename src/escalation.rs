@@ -8,10 +8,15 @@
 //!   escalation: same number, no message. After it, it escalates anew.
 //! - The first message leaves `settle` after the crossing, with the count of that moment.
 //! - Resolved is told once; a flood after that tells "again" once per `dedup`, and then its end.
+//! - One that goes on firing is told again: after `repeat`, or at ten times the count last told ([`remind`]).
+//! - Those that begin together are one [`incident`]: one thread.
 //! - One that opens and is to be investigated waits for that: so many at most, the severe ones before others.
 
+pub mod incident;
 pub mod investigation;
 pub mod outbox;
+pub mod pace;
+pub mod remind;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,6 +43,8 @@ const HOUR_MS: i64 = 3_600_000;
 pub struct Settings {
     pub dedup_ms: i64,
     pub settle_ms: i64,
+    /// How long after the last message one that fires still is told again.
+    pub repeat_ms: i64,
     /// Messages an hour about what no person's rule raised; what is beyond is kept and told to nobody.
     pub proposed_per_hour: usize,
     /// Escalations that may wait for their investigation; of more, the least severe are left out.
@@ -89,6 +96,14 @@ pub struct Escalation {
     /// `None`: nobody asked for one.
     #[serde(default)]
     pub investigation: Option<Investigation>,
+    /// The first escalation of the incident that it belongs to; 0: it began alone, or is that one.
+    #[serde(default)]
+    pub incident: u64,
+    /// The count that people were last told.
+    #[serde(default)]
+    pub told_count: u64,
+    #[serde(default)]
+    pub reminded_ms: Option<i64>,
 }
 
 /// One turn of a window, with all that a message may need.
@@ -193,7 +208,9 @@ impl Desk {
     pub fn crossed(&mut self, crossing: Crossing, on: OnCrossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
         let fingerprint = fingerprint(&crossing);
         let known = self.by_fingerprint.get(&fingerprint).copied();
-        let fresh = known.and_then(|id| self.by_id.get(&id)).filter(|e| now_ms - e.told_ms < self.settings.dedup_ms);
+        // What fires still is the same trouble, however long ago it was told: reminders tell of that.
+        let same = |e: &&Escalation| e.firing > 0 && !e.late || now_ms - e.told_ms < self.settings.dedup_ms;
+        let fresh = known.and_then(|id| self.by_id.get(&id)).filter(same);
         let Some(id) = fresh.map(|e| e.id) else {
             return self.open(fingerprint, crossing, on, now_ms);
         };
@@ -214,6 +231,7 @@ impl Desk {
         escalation.end_told = false;
         escalation.again_told_ms = Some(now_ms);
         escalation.told_ms = now_ms;
+        escalation.told_count = escalation.count;
         let post = Post { escalation: id, due_ms: now_ms, notice: escalation.notice(NoticeKind::Again, now_ms) };
         (id, Outcome::Again, Some(post))
     }
@@ -229,6 +247,7 @@ impl Desk {
         let id = *next;
         *next += 1;
         let held = crossing.proposed && self.told_of_proposed(now_ms) >= self.settings.proposed_per_hour;
+        let incident = if held { 0 } else { self.incident_of(&crossing, now_ms).unwrap_or(0) };
         let investigation = (on == OnCrossing::Investigate && !held).then(|| self.want(&crossing));
         let escalation = Escalation {
             id,
@@ -257,6 +276,9 @@ impl Desk {
             held,
             also: Vec::new(),
             investigation,
+            incident,
+            told_count: crossing.count,
+            reminded_ms: None,
         };
         let notice = escalation.notice(NoticeKind::Opened, now_ms);
         self.before.entry(id).or_insert(None);
@@ -271,7 +293,8 @@ impl Desk {
 
     fn told_of_proposed(&self, now_ms: i64) -> usize {
         let told = self.by_id.range(PROPOSED_AFTER..).rev().map(|(_, e)| e);
-        told.take_while(|e| now_ms - e.opened_ms < HOUR_MS).filter(|e| !e.held).count()
+        let fresh = |at: i64| now_ms - at < HOUR_MS;
+        told.filter(|e| !e.held && (fresh(e.opened_ms) || e.reminded_ms.is_some_and(fresh))).count()
     }
 
     /// More lines of a window that fires already.
@@ -434,7 +457,11 @@ impl Escalation {
             dedup_key: format!("{:032x}", self.fingerprint),
             suggested_fix: None,
             dossier: None,
+            incident: (self.incident != 0).then_some(self.incident),
+            told_before: None,
             in_doubt: false,
+            // Who was told hours ago looks at that thread no more.
+            broadcast: kind == NoticeKind::Reminder,
         }
     }
 }
@@ -457,9 +484,9 @@ fn fingerprint(crossing: &Crossing) -> u128 {
 mod tests {
     use super::*;
 
-    const HOUR: i64 = 3_600_000;
+    pub(super) const HOUR: i64 = 3_600_000;
 
-    fn crossing(count: u64) -> Crossing {
+    pub(super) fn crossing(count: u64) -> Crossing {
         Crossing {
             label: "http_5xx".into(),
             severity: Severity::Critical,
@@ -478,15 +505,21 @@ mod tests {
         }
     }
 
-    fn desk() -> Desk {
-        Desk::new(Settings { dedup_ms: HOUR, settle_ms: 2000, proposed_per_hour: 2, max_wanted: 3 })
+    pub(super) fn desk() -> Desk {
+        Desk::new(Settings {
+            dedup_ms: HOUR,
+            settle_ms: 2000,
+            repeat_ms: 4 * HOUR,
+            proposed_per_hour: 2,
+            max_wanted: 3,
+        })
     }
 
-    fn cross(desk: &mut Desk, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
+    pub(super) fn cross(desk: &mut Desk, crossing: Crossing, now_ms: i64) -> (u64, Outcome, Option<Post>) {
         desk.crossed(crossing, OnCrossing::Notify, now_ms)
     }
 
-    fn kind(post: &Option<Post>) -> Option<NoticeKind> {
+    pub(super) fn kind(post: &Option<Post>) -> Option<NoticeKind> {
         post.as_ref().map(|p| p.notice.kind)
     }
 

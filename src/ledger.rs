@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::escalation::investigation::Investigation;
+use crate::escalation::outbox::Row;
 use crate::escalation::{Crossing, Escalation, Outcome as Raised};
 use crate::notify::deliver::{Leased, Outbox, Settled};
 use crate::record::stripped::Sample;
@@ -155,6 +156,10 @@ pub(crate) enum Command {
     Investigations(usize, oneshot::Sender<Vec<Escalation>>),
     Lease(&'static str, oneshot::Sender<Lease>),
     Settle(u64, Settled, oneshot::Sender<()>),
+    /// What was given up.
+    DeadLetters(oneshot::Sender<Vec<Row>>),
+    /// Sends one that was given up again, or all; answers how many. `None`: the store cannot commit.
+    Resend(Option<u64>, oneshot::Sender<Option<usize>>),
     /// No settling any more: what is to be told is due now. Answers how many rows wait.
     Hurry(oneshot::Sender<usize>),
     /// Snapshot and end.
@@ -272,6 +277,16 @@ impl Ledger {
         if self.commands.try_send(Command::Tick).is_err() {
             tracing::debug!("the writer is behind, or gone: tick skipped");
         }
+    }
+
+    /// Messages that were given up, oldest first: never more than the outbox holds.
+    pub async fn dead_letters(&self) -> Option<Vec<Row>> {
+        self.ask(Command::DeadLetters).await
+    }
+
+    /// Sends one message that was given up again, or all of them; answers how many. `None`: the store cannot commit.
+    pub async fn resend(&self, row: Option<u64>) -> Option<usize> {
+        self.ask(|reply| Command::Resend(row, reply)).await?
     }
 
     /// Makes everything in the outbox due; answers how much there is.

@@ -15,13 +15,13 @@
 
 pub mod alerts;
 pub mod deliver;
+pub mod digest;
 pub mod notice;
 pub mod slack;
 pub mod text;
 
 use alerts::Alerts;
-use deliver::{Destination, Sent};
-use notice::Notice;
+use deliver::{Destination, Message, Sent};
 use slack::{SlackBot, SlackTarget, SlackWebhook};
 use text::Stdout;
 
@@ -58,17 +58,32 @@ impl Channel {
         }
     }
 
-    /// One attempt to deliver one notice.
+    /// One attempt to deliver one message.
     ///
-    /// `thread` is what an earlier [`Sent::Done`] of the same escalation gave
+    /// `thread` is what an earlier [`Sent::Done`] of the same incident gave
     /// back; channels without threads ignore it.
-    pub async fn send(&mut self, notice: &Notice, thread: Option<&str>) -> Sent {
-        match self {
-            Self::Stdout(stdout) => stdout.send(notice).await,
-            Self::Alerts(alerts) => alerts.send(notice).await,
-            Self::SlackWebhook(webhook) => webhook.send(notice).await,
-            Self::SlackBot(bot) => bot.send(notice, thread).await,
+    pub async fn send(&mut self, message: &Message, thread: Option<&str>) -> Sent {
+        match (self, message) {
+            (Self::SlackWebhook(webhook), message) => webhook.send(&message.slack()).await,
+            (Self::SlackBot(bot), message) => bot.send(&message.slack(), thread, message.is_broadcast()).await,
+            (Self::Stdout(stdout), Message::One(notice)) => stdout.send(&text::plain(notice, stdout.colour)).await,
+            (Self::Stdout(stdout), Message::Many(digest)) => stdout.send(&digest.plain()).await,
+            (Self::Alerts(alerts), Message::One(notice)) => alerts.send(notice).await,
+            (Self::Alerts(alerts), Message::Many(digest)) => {
+                for notice in &digest.notices {
+                    let sent = alerts.send(notice).await;
+                    if !matches!(sent, Sent::Done { .. }) {
+                        return sent;
+                    }
+                }
+                Sent::Done { thread: None }
+            }
         }
+    }
+
+    /// Whether people read it as it comes, so that too many messages do harm there.
+    pub fn is_read_live(&self) -> bool {
+        matches!(self, Self::SlackWebhook(_) | Self::SlackBot(_))
     }
 }
 
@@ -77,7 +92,7 @@ impl Destination for Channel {
         Self::name(self)
     }
 
-    fn send(&mut self, notice: &Notice, thread: Option<&str>) -> impl Future<Output = Sent> + Send {
-        Self::send(self, notice, thread)
+    fn send(&mut self, message: &Message, thread: Option<&str>) -> impl Future<Output = Sent> + Send {
+        Self::send(self, message, thread)
     }
 }

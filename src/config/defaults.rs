@@ -171,6 +171,9 @@ pub const DEDUP_SECONDS: Whole = whole(3_600, 1, 604_800);
 /// Lets the count grow from the threshold to something that tells how bad it is.
 pub const SETTLE_SECONDS: Whole = whole(2, 0, 60);
 
+/// What fires through a shift is told to the next one.
+pub const ESCALATION_REPEAT_SECONDS: Whole = whole(14_400, 1, 604_800);
+
 // === slack ===
 
 /// Another one is for proxies and tests.
@@ -186,6 +189,12 @@ pub const ALERTS_PATH: &str = "alerts.jsonl";
 
 /// Some ten thousand alerts before the file is rotated.
 pub const ALERTS_MAX_BYTES: Whole = whole(16 * MIB, 4 * KIB, 16 * GIB);
+
+/// More is read by nobody; a bad day with fifty incidents stays below it.
+pub const MESSAGES_PER_DAY: Whole = whole(300, 1, 100_000);
+
+/// About what fits on a screen.
+pub const COALESCE_AFTER: Whole = whole(20, 1, 10_000);
 
 // === redact ===
 

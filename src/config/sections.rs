@@ -121,6 +121,7 @@ fn escalation(mut section: Section<'_, '_>) -> Escalation {
     let escalation = Escalation {
         dedup_seconds: section.whole("dedup_seconds", d::DEDUP_SECONDS),
         settle_seconds: section.whole("settle_seconds", d::SETTLE_SECONDS),
+        repeat_seconds: section.whole("repeat_seconds", d::ESCALATION_REPEAT_SECONDS),
     };
     section.finish();
     escalation
@@ -187,7 +188,12 @@ fn notify(mut section: Section<'_, '_>) -> Notify {
             Setting::Good(path) => (!path.as_os_str().is_empty()).then_some(path),
             Setting::Absent | Setting::Faulty => Some(d::ALERTS_PATH.into()),
         };
-    let notify = Notify { alerts_path, alerts_max_bytes: section.whole("alerts_max_bytes", d::ALERTS_MAX_BYTES) };
+    let notify = Notify {
+        alerts_path,
+        alerts_max_bytes: section.whole("alerts_max_bytes", d::ALERTS_MAX_BYTES),
+        messages_per_day: section.whole("messages_per_day", d::MESSAGES_PER_DAY),
+        coalesce_after: section.count("coalesce_after", d::COALESCE_AFTER),
+    };
     section.finish();
     notify
 }

@@ -102,9 +102,11 @@ fn without_any_source_the_defaults_hold() {
             max_outbox_rows: 10_000,
         }
     );
-    assert_eq!(config.escalation, Escalation { dedup_seconds: 3600, settle_seconds: 2 });
+    assert_eq!(config.escalation, Escalation { dedup_seconds: 3600, settle_seconds: 2, repeat_seconds: 14_400 });
     assert!(config.slack.is_none());
-    assert_eq!(config.notify, Notify { alerts_path: Some("alerts.jsonl".into()), alerts_max_bytes: 16 << 20 });
+    let (messages_per_day, coalesce_after) = (300, 20);
+    let alerts_path = Some("alerts.jsonl".into());
+    assert_eq!(config.notify, Notify { alerts_path, alerts_max_bytes: 16 << 20, messages_per_day, coalesce_after });
     assert_eq!(config.redact, Policy::default());
     assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!((config.builtin_watches, config.watches.len(), config.failpoint), (None, 0, None));
@@ -205,6 +207,7 @@ fn everything_can_be_set() {
             [escalation]
             dedup_seconds = 31
             settle_seconds = 0
+            repeat_seconds = 600
 
             [slack]
             bot_token = "xoxb-1"
@@ -214,6 +217,8 @@ fn everything_can_be_set() {
             [notify]
             alerts_path = ""
             alerts_max_bytes = 4096
+            messages_per_day = 7
+            coalesce_after = 3
 
             [redact]
             emails = false
@@ -296,10 +301,11 @@ fn everything_can_be_set() {
             max_outbox_rows: 26,
         }
     );
-    assert_eq!(config.escalation, Escalation { dedup_seconds: 31, settle_seconds: 0 });
+    assert_eq!(config.escalation, Escalation { dedup_seconds: 31, settle_seconds: 0, repeat_seconds: 600 });
     let Some(Slack { target: SlackTarget::Bot { token, channel, api_url } }) = config.slack else { panic!("a bot") };
     assert_eq!((token.expose(), channel.as_str(), api_url.as_str()), ("xoxb-1", "alerts", "http://127.0.0.1:99/api"));
-    assert_eq!(config.notify, Notify { alerts_path: None, alerts_max_bytes: 4096 });
+    let notify = Notify { alerts_path: None, alerts_max_bytes: 4096, messages_per_day: 7, coalesce_after: 3 };
+    assert_eq!(config.notify, notify);
     let redact = Policy {
         emails: false,
         cards: false,

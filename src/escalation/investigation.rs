@@ -105,7 +105,7 @@ mod tests {
     use crate::watch::rule::OnCrossing;
 
     fn desk() -> Desk {
-        Desk::new(Settings { dedup_ms: 1000, settle_ms: 0, proposed_per_hour: 10, max_wanted: 2 })
+        Desk::new(Settings { dedup_ms: 1000, settle_ms: 0, repeat_ms: 1_000_000, proposed_per_hour: 10, max_wanted: 2 })
     }
 
     fn crossing(service: &str, severity: Severity, now_ms: i64) -> Crossing {
@@ -145,6 +145,8 @@ mod tests {
         assert_eq!(open(&mut desk, "b", Severity::Info, OnCrossing::Investigate, 10), wanted, "it adds to it");
         assert_eq!(stands(&desk, wanted), Some(Investigation::Written));
         assert!(desk.wanted().is_empty());
+        desk.abandoned(wanted);
+        desk.abandoned(wanted);
         let anew = open(&mut desk, "b", Severity::Info, OnCrossing::Investigate, 5000);
         assert_eq!((anew == wanted, stands(&desk, anew)), (false, Some(Investigation::Wanted)));
     }
@@ -199,11 +201,15 @@ mod tests {
     #[test]
     fn others_of_the_service_are_told_by_their_distance_and_those_of_another_are_not() {
         let mut desk = desk();
-        let of = open(&mut desk, "a", Severity::Info, OnCrossing::Notify, 10_000_000);
-        open(&mut desk, "b", Severity::Info, OnCrossing::Notify, 10_000_000);
-        let near = open(&mut desk, "a", Severity::Info, OnCrossing::Notify, 13_000_000);
-        let far = open(&mut desk, "a", Severity::Info, OnCrossing::Notify, 13_500_000);
-        open(&mut desk, "a", Severity::Info, OnCrossing::Notify, 13_600_001);
+        let mut one = |service: &str, now_ms: i64| {
+            let id = open(&mut desk, service, Severity::Info, OnCrossing::Notify, now_ms);
+            desk.abandoned(id);
+            id
+        };
+        let of = one("a", 10_000_000);
+        one("b", 10_000_000);
+        let (near, far) = (one("a", 13_000_000), one("a", 13_500_000));
+        one("a", 13_600_001);
         let (held, others) = desk.with_others(of).expect("held");
         assert_eq!((held.id, others.iter().map(|e| e.id).collect::<Vec<_>>()), (of, vec![near, far]));
         assert!(desk.with_others(99).is_none());

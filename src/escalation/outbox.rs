@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::{self, Pace, Paces};
 use super::{PROPOSED_AFTER, Post};
 use crate::notify::deliver::Settled;
-use crate::notify::notice::Notice;
+use crate::notify::digest::{Why, fitting};
+use crate::notify::notice::{Notice, NoticeKind};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -28,6 +30,16 @@ pub struct Row {
     pub dead: Option<String>,
 }
 
+/// What a destination can be handed now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Take {
+    One(u64),
+    /// Many in one message: the rows of its escalations, in their order.
+    Many(Why, Vec<u64>),
+    /// Nothing before this time (unix milliseconds), if ever.
+    Nothing(Option<i64>),
+}
+
 pub struct Outbox {
     destinations: Vec<&'static str>,
     rows: BTreeMap<u64, Row>,
@@ -35,6 +47,13 @@ pub struct Outbox {
     /// Most rows held. Beyond it the oldest of the destination with the most is given up, counted: a channel that is
     /// down for weeks must not fill the disk.
     max: usize,
+    paces: Paces,
+    /// Rows told together with the one that stands for them.
+    together: HashMap<u64, Vec<u64>>,
+    /// A destination whose last attempt failed is not tried before this time.
+    resting: HashMap<String, i64>,
+    /// Nothing waits for its time any more.
+    hurried: bool,
     /// Rows changed since the last [`Outbox::settled`], as they were before.
     before: HashMap<u64, Option<Row>>,
     /// Posts given up because there were too many.
@@ -42,8 +61,23 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub fn new(destinations: Vec<&'static str>, max: usize) -> Outbox {
-        Outbox { destinations, rows: BTreeMap::new(), next_id: 1, max, before: HashMap::new(), overflowed: 0 }
+    pub fn new(destinations: Vec<&'static str>, max: usize, pace: Pace) -> Outbox {
+        Outbox {
+            destinations,
+            rows: BTreeMap::new(),
+            next_id: 1,
+            max,
+            paces: Paces::new(pace),
+            together: HashMap::new(),
+            resting: HashMap::new(),
+            hurried: false,
+            before: HashMap::new(),
+            overflowed: 0,
+        }
+    }
+
+    pub fn paces(&mut self) -> &mut Paces {
+        &mut self.paces
     }
 
     /// Puts back what the store held. An attempt that was under way is in doubt.
@@ -58,6 +92,11 @@ impl Outbox {
 
     pub fn post(&mut self, post: &Post) {
         for destination in self.destinations.clone() {
+            // Who has not heard the last word yet needs no reminder of it.
+            let waits = |r: &Row| r.escalation == post.escalation && r.destination == destination && r.dead.is_none();
+            if post.notice.kind == NoticeKind::Reminder && self.rows.values().any(waits) {
+                continue;
+            }
             let id = self.next_id;
             self.next_id += 1;
             self.before.entry(id).or_insert(None);
@@ -92,15 +131,36 @@ impl Outbox {
         }
     }
 
-    /// The first row of a destination, if it is due; else when it will be.
-    pub fn next(&self, destination: &str, now_ms: i64) -> Result<u64, Option<i64>> {
-        let first = self.rows.values().find(|r| r.destination == destination && r.dead.is_none());
-        match first {
-            Some(row) if row.leased => Err(None),
-            Some(row) if row.due_ms <= now_ms => Ok(row.id),
-            Some(row) => Err(Some(row.due_ms)),
-            None => Err(None),
+    /// What a destination is to be handed: its first row, if that is due; or many in one, when too many wait or the
+    /// day's messages are used up.
+    pub fn next(&self, destination: &str, now_ms: i64) -> Take {
+        let live = self.rows.values().filter(|r| r.destination == destination && r.dead.is_none());
+        let Some(first) = live.clone().next() else { return Take::Nothing(None) };
+        if live.clone().any(|r| r.leased) {
+            return Take::Nothing(None);
         }
+        let rests_until = self.resting.get(destination).copied().unwrap_or(i64::MIN);
+        let begins_ms = first.due_ms.max(rests_until);
+        if begins_ms > now_ms {
+            return Take::Nothing(Some(begins_ms));
+        }
+        let due: Vec<&Row> = live.filter(|r| r.due_ms <= now_ms).collect();
+        match self.paces.ask(destination, due.len(), now_ms) {
+            Ok(None) => Take::One(due.first().map_or(0, |r| r.id)),
+            Ok(Some(why)) => Take::Many(why, chosen(why, &due)),
+            // On the way out one digest tells it all.
+            Err(_) if self.hurried => Take::Many(self.paces.used_up(), due.iter().map(|r| r.id).collect()),
+            Err(later_ms) => Take::Nothing(Some(later_ms)),
+        }
+    }
+
+    /// First messages of a destination that may leave now and were never tried, with their escalations.
+    pub fn first_messages(&self, destination: &str, now_ms: i64) -> impl Iterator<Item = (u64, u64)> {
+        let fresh = move |r: &&Row| {
+            r.destination == destination && r.dead.is_none() && r.attempts == 0 && r.due_ms <= now_ms && !r.leased
+        };
+        let first = self.rows.values().filter(move |r| fresh(r) && r.notice.kind == NoticeKind::Opened);
+        first.map(|r| (r.escalation, r.id))
     }
 
     /// Marks a row as being attempted. `notice`: what is told, as of now.
@@ -115,7 +175,36 @@ impl Outbox {
         self.rows.get(&id)
     }
 
-    pub fn settle(&mut self, id: u64, outcome: &Settled) {
+    /// They are told in one message, for which the first stands.
+    pub fn tie(&mut self, rows: &[u64]) {
+        if let Some((first, others)) = rows.split_first() {
+            self.together.insert(*first, others.to_vec());
+        }
+    }
+
+    /// What became of an attempt at `id`, and at those told with it. Answers their escalations and kinds.
+    pub fn settle(&mut self, id: u64, outcome: &Settled, now_ms: i64) -> Vec<(u64, NoticeKind)> {
+        let Some(destination) = self.rows.get(&id).map(|r| r.destination.clone()) else { return Vec::new() };
+        let others = self.together.remove(&id);
+        match outcome {
+            Settled::Done { .. } => self.paces.sent(&destination, others.is_some(), now_ms),
+            Settled::RetryAt { at_ms, .. } => {
+                self.resting.insert(destination.clone(), *at_ms);
+            }
+            Settled::Dead { .. } => {}
+        }
+        if !matches!(outcome, Settled::RetryAt { .. }) {
+            self.resting.remove(&destination);
+        }
+        let mut told = Vec::new();
+        for id in std::iter::once(id).chain(others.into_iter().flatten()) {
+            told.extend(self.rows.get(&id).map(|r| (r.escalation, r.notice.kind)));
+            self.settle_one(id, outcome);
+        }
+        told
+    }
+
+    fn settle_one(&mut self, id: u64, outcome: &Settled) {
         match outcome {
             Settled::Done { .. } => self.remove(id),
             Settled::RetryAt { at_ms, in_doubt, .. } => {
@@ -134,8 +223,25 @@ impl Outbox {
         }
     }
 
+    /// Those given up, oldest first.
+    pub fn dead_letters(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values().filter(|r| r.dead.is_some())
+    }
+
+    /// Sends one that was given up again, or all of them; answers how many.
+    pub fn resend(&mut self, id: Option<u64>, now_ms: i64) -> usize {
+        let dead: Vec<u64> = self.dead_letters().map(|r| r.id).filter(|r| id.is_none_or(|id| id == *r)).collect();
+        for id in &dead {
+            if let Some(row) = self.change(*id) {
+                (row.dead, row.attempts, row.first_attempt_ms, row.due_ms) = (None, 0, None, now_ms);
+            }
+        }
+        dead.len()
+    }
+
     /// Everything not yet attempted is due now.
     pub fn hurry(&mut self, now_ms: i64) {
+        self.hurried = true;
         for row in self.rows.values_mut().filter(|r| r.attempts == 0) {
             row.due_ms = row.due_ms.min(now_ms);
         }
@@ -155,17 +261,22 @@ impl Outbox {
         self.rows.values().filter(|r| r.dead.is_some()).count()
     }
 
-    pub fn changes(&self) -> Vec<(u64, Option<&Row>)> {
+    /// What the next commit must write: changed rows as JSON, `None` for those that are gone.
+    pub fn rows_to_write(&self) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut ids: Vec<u64> = self.before.keys().copied().collect();
         ids.sort_unstable();
-        ids.into_iter().map(|id| (id, self.rows.get(&id))).collect()
+        let json = |row: &Row| serde_json::to_vec(row).unwrap_or_default();
+        let rows = ids.into_iter().map(|id| (id, self.rows.get(&id).map(json)));
+        rows.chain(self.paces.change().map(|spent| (pace::ROW, Some(spent)))).collect()
     }
 
     pub fn settled(&mut self) {
         self.before.clear();
+        self.paces.settled();
     }
 
     pub fn take_back(&mut self) {
+        self.paces.take_back();
         for (id, before) in std::mem::take(&mut self.before) {
             match before {
                 Some(row) => self.rows.insert(id, row),
@@ -196,4 +307,18 @@ impl Outbox {
         self.before.entry(id).or_insert_with(|| Some(row.clone()));
         Some(row)
     }
+}
+
+/// Which of those that are due go into one digest: all of them when the day's messages are used up; else those of the
+/// gravest escalations, so many as one message lists, so that each is named.
+fn chosen(why: Why, due: &[&Row]) -> Vec<u64> {
+    if matches!(why, Why::Budget(_)) {
+        return due.iter().map(|r| r.id).collect();
+    }
+    // The last word about each escalation is what is listed.
+    let last: BTreeMap<u64, &Notice> = due.iter().map(|r| (r.escalation, &r.notice)).collect();
+    let mut last: Vec<(u64, &Notice)> = last.into_iter().collect();
+    last.sort_by_key(|(escalation, notice)| (std::cmp::Reverse(notice.severity), *escalation));
+    last.truncate(fitting(last.iter().map(|(_, notice)| *notice)).max(1));
+    due.iter().filter(|r| last.iter().any(|(escalation, _)| *escalation == r.escalation)).map(|r| r.id).collect()
 }

@@ -21,6 +21,7 @@ use super::shards::Shards;
 use super::window::{Bucket, Phase, Turn, Width, Window};
 use super::{Committed, DeliveryKey, Lane, Staged, StagedGroup, WindowKey};
 use crate::escalation::outbox::{Outbox, Row};
+use crate::escalation::pace::{self, Pace};
 use crate::escalation::{self, Crossing, Desk, Escalation, SAMPLES_MAX};
 use crate::notify::notice::Dossiers;
 use crate::record::stripped::Sample;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub repeat_ms: u64,
     pub max_digests: usize,
     pub max_outbox_rows: usize,
+    /// How many messages people are sent.
+    pub pace: Pace,
     pub escalation: escalation::Settings,
     pub destinations: Vec<&'static str>,
     /// What messages say of where dossiers are.
@@ -110,7 +113,7 @@ impl Engine {
     /// `base`: the configured rules, or the built-in ones. Puts back what the store held.
     pub fn new(settings: Settings, base: Vec<Watch>, loaded: Loaded, now_ms: i64) -> (Engine, u64) {
         let mut desk = Desk::new(settings.escalation);
-        let mut outbox = Outbox::new(settings.destinations.clone(), settings.max_outbox_rows);
+        let mut outbox = Outbox::new(settings.destinations.clone(), settings.max_outbox_rows, settings.pace.clone());
         for (id, body) in &loaded.escalations {
             match serde_json::from_slice::<Escalation>(body) {
                 Ok(escalation) => desk.restore(escalation),
@@ -118,6 +121,12 @@ impl Engine {
             }
         }
         for (id, body) in &loaded.outbox {
+            if *id == pace::ROW {
+                if let Err(error) = outbox.paces().restore(body) {
+                    tracing::error!(%error, "the count of today's messages cannot be read: it begins anew");
+                }
+                continue;
+            }
             match serde_json::from_slice::<Row>(body) {
                 Ok(row) => outbox.restore(row),
                 Err(error) => tracing::error!(row = id, %error, "stored message cannot be read: left out"),
@@ -401,7 +410,7 @@ impl Engine {
                 .iter()
                 .map(|(id, e)| (*id, e.map(|e| json(serde_json::to_vec(e)))))
                 .collect(),
-            outbox: self.outbox.changes().iter().map(|(id, r)| (*id, r.map(|r| json(serde_json::to_vec(r))))).collect(),
+            outbox: self.outbox.rows_to_write(),
             watches: draft.watch_rows.clone(),
             triage: draft.notes.clone(),
         }

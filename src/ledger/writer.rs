@@ -203,6 +203,13 @@ impl Writer {
                 self.settle(now);
                 reply.send(()).unwrap_or_default();
             }
+            Command::DeadLetters(reply) => {
+                reply.send(self.engine.outbox().dead_letters().cloned().collect()).unwrap_or_default();
+            }
+            Command::Resend(row, reply) => {
+                let (draft, sent) = self.engine.resend(row, now);
+                reply.send(self.write(draft, now).then_some(sent)).unwrap_or_default();
+            }
             Command::Hurry(reply) => {
                 let waiting = self.engine.hurry(now);
                 self.engine.shards().outbox_changed.notify_waiters();
@@ -215,7 +222,7 @@ impl Writer {
     /// not sent twice; each tick tries again.
     fn settle(&mut self, now: Now) {
         while let Some((row, outcome)) = self.unsettled.pop() {
-            let draft = self.engine.settle(row, &outcome);
+            let draft = self.engine.settle(row, &outcome, now);
             if !self.write(draft, now) {
                 self.unsettled.push((row, outcome));
                 return;

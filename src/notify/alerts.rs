@@ -57,6 +57,9 @@ struct Line<'a> {
     /// Where its dossier is.
     #[serde(skip_serializing_if = "Option::is_none")]
     dossier: Option<&'a str>,
+    /// The first escalation of its incident, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incident: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     in_doubt: bool,
 }
@@ -133,6 +136,7 @@ pub fn json_line(notice: &Notice) -> serde_json::Result<String> {
         dossier: notice.dossier.as_ref().map(|dossier| match dossier {
             Dossier::Url(place) | Dossier::File(place) => place.as_str(),
         }),
+        incident: notice.incident.map(|id| format!("E{id}")),
         in_doubt: notice.in_doubt,
     })
 }
@@ -243,7 +247,12 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_name_and_doubt_is_told_only_where_there_is_some() {
-        let cases = [(NoticeKind::Again, "again"), (NoticeKind::Resolved, "resolved"), (NoticeKind::NoData, "no_data")];
+        let cases = [
+            (NoticeKind::Again, "again"),
+            (NoticeKind::Reminder, "reminder"),
+            (NoticeKind::Resolved, "resolved"),
+            (NoticeKind::NoData, "no_data"),
+        ];
         for (kind, name) in cases {
             let mut notice = notice(kind);
             notice.in_doubt = true;

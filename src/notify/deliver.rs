@@ -13,7 +13,9 @@ use std::{sync::Arc, time::Duration};
 use prometheus::IntCounterVec;
 use tracing::{error, info, warn};
 
+use super::digest::Digest;
 use super::notice::Notice;
+use super::text;
 
 /// A destination that stays broken this long is given up on, row by row.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -23,16 +25,44 @@ const LONGEST_ASKED: Duration = Duration::from_secs(15 * 60);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// A row of the outbox, handed out for one attempt.
+/// A row of the outbox, or many told in one, handed out for one attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leased {
+    /// Of many: the first.
     pub row: u64,
     /// Counts from 1.
     pub attempt: u32,
     pub first_attempt_ms: i64,
-    pub notice: Notice,
-    /// What the escalation's first message at this destination gave back.
+    pub message: Message,
+    /// What the first message of its incident at this destination gave back.
     pub thread: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    One(Box<Notice>),
+    Many(Box<Digest>),
+}
+
+impl Message {
+    pub(super) fn slack(&self) -> String {
+        match self {
+            Message::One(notice) => text::slack(notice),
+            Message::Many(digest) => digest.slack(),
+        }
+    }
+
+    pub(super) fn is_broadcast(&self) -> bool {
+        matches!(self, Message::One(notice) if notice.broadcast)
+    }
+
+    /// For our log: an escalation's number and what is told, or that it is many.
+    fn about(&self) -> (u64, &'static str) {
+        match self {
+            Message::One(notice) => (notice.escalation, notice.kind.as_str()),
+            Message::Many(digest) => (digest.notices.first().map_or(0, |n| n.escalation), "digest"),
+        }
+    }
 }
 
 /// How one attempt ended.
@@ -78,7 +108,7 @@ pub trait Outbox: Send + Sync + 'static {
 pub trait Destination: Send + 'static {
     fn name(&self) -> &'static str;
 
-    fn send(&mut self, notice: &Notice, thread: Option<&str>) -> impl Future<Output = Sent> + Send;
+    fn send(&mut self, message: &Message, thread: Option<&str>) -> impl Future<Output = Sent> + Send;
 }
 
 /// Delivers until the outbox closes.
@@ -95,7 +125,7 @@ pub async fn deliver<O: Outbox, D: Destination>(
     let channel = destination.name();
     let mut health = Health::default();
     while let Some(leased) = outbox.lease(channel).await {
-        let sent = destination.send(&leased.notice, leased.thread.as_deref()).await;
+        let sent = destination.send(&leased.message, leased.thread.as_deref()).await;
         let (outcome, settled) = settle(&leased, sent, now_ms());
         deliveries.with_label_values(&[channel, outcome]).inc();
         report(channel, &leased, &settled, &mut health);
@@ -154,8 +184,7 @@ fn millis(duration: Duration) -> i64 {
 
 /// Reasons are ours and hold neither secrets nor log text, so they may be logged.
 fn report(channel: &'static str, leased: &Leased, settled: &Settled, health: &mut Health) {
-    let escalation = leased.notice.escalation;
-    let kind = leased.notice.kind.as_str();
+    let (escalation, kind) = leased.message.about();
     let attempt = leased.attempt;
     match settled {
         Settled::Done { .. } => {
@@ -216,14 +245,15 @@ mod tests {
             "scripted"
         }
 
-        async fn send(&mut self, _: &Notice, thread: Option<&str>) -> Sent {
+        async fn send(&mut self, _: &Message, thread: Option<&str>) -> Sent {
             self.threads.lock().expect("no test panics with it").push(thread.map(str::to_owned));
             self.answers.pop_front().expect("one answer for every row")
         }
     }
 
     fn leased(row: u64, attempt: u32) -> Leased {
-        Leased { row, attempt, first_attempt_ms: NOW, notice: notice(NoticeKind::Opened), thread: None }
+        let message = Message::One(Box::new(notice(NoticeKind::Opened)));
+        Leased { row, attempt, first_attempt_ms: NOW, message, thread: None }
     }
 
     fn retry(after: Option<u64>) -> Sent {

@@ -21,6 +21,8 @@ pub enum NoticeKind {
     Opened,
     /// It was resolved, and fires again.
     Again,
+    /// It fires still: long after the last message, or ten times as often as people were last told.
+    Reminder,
     /// A whole window stayed below the threshold.
     Resolved,
     /// The service sends nothing at all, so nobody can say whether it recovered.
@@ -69,8 +71,17 @@ pub struct Notice {
     /// Where its dossier is, or soon will be; of an opened one that is investigated.
     #[serde(default)]
     pub dossier: Option<Dossier>,
+    /// The first escalation of the incident that it belongs to, if that is another one.
+    #[serde(default)]
+    pub incident: Option<u64>,
+    /// Of a reminder: the count that people were told before.
+    #[serde(default)]
+    pub told_before: Option<u64>,
     /// An earlier attempt may have arrived: the message says that it may repeat.
     pub in_doubt: bool,
+    /// As a reply in a thread it is to be seen in the channel, too.
+    #[serde(default)]
+    pub broadcast: bool,
 }
 
 /// Where a person finds the dossier of one escalation.
@@ -113,6 +124,7 @@ impl NoticeKind {
         match self {
             Self::Opened => "opened",
             Self::Again => "again",
+            Self::Reminder => "reminder",
             Self::Resolved => "resolved",
             Self::NoData => "no_data",
         }
@@ -148,6 +160,7 @@ impl Notice {
         match self.kind {
             NoticeKind::Opened => severity.to_owned(),
             NoticeKind::Again => format!("{severity}, firing again"),
+            NoticeKind::Reminder => format!("{severity}, still firing"),
             NoticeKind::Resolved => "resolved".to_owned(),
             NoticeKind::NoData => "no data".to_owned(),
         }
@@ -168,20 +181,21 @@ impl Notice {
                 lines(self.count, ""),
                 self.span("–"),
             ),
-            NoticeKind::Opened | NoticeKind::Again if self.late => format!(
+            NoticeKind::Opened | NoticeKind::Again | NoticeKind::Reminder if self.late => format!(
                 "{}, {}: a backlog that came too late to count as now, not a current flood ({})",
                 lines(self.count, "late "),
                 self.span(" to "),
                 self.bar(),
             ),
-            NoticeKind::Opened | NoticeKind::Again => {
+            NoticeKind::Opened | NoticeKind::Again | NoticeKind::Reminder => {
                 let took = if self.count > 1 {
                     format!(" in {}", about(self.last_ms.saturating_sub(self.first_ms)))
                 } else {
                     String::new()
                 };
                 let counted = lines(self.count, "");
-                format!("{counted}{took} ({}), {}", self.bar(), self.span("–"))
+                let before = self.told_before.map(|n| format!(", {} when last told", thousands(n))).unwrap_or_default();
+                format!("{counted}{took}{before} ({}), {}", self.bar(), self.span("–"))
             }
         };
         if self.in_doubt {
@@ -190,12 +204,23 @@ impl Notice {
         facts
     }
 
+    /// Which incident it is part of, where that has another's number. Bare: the mark `[E41]` is of messages about E41.
+    pub fn together(&self) -> Option<String> {
+        let news = !matches!(self.kind, NoticeKind::Resolved | NoticeKind::NoData);
+        self.incident.filter(|_| news).map(|incident| format!("together with E{incident}"))
+    }
+
     /// The group's key without what the first line of a message says anyway.
     pub fn other_keys(&self) -> impl Iterator<Item = (&str, &str)> {
         self.group
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
             .filter(|(key, _)| !matches!(*key, "cluster" | "service"))
+    }
+
+    /// How many lines.
+    pub fn counted(&self) -> String {
+        lines(self.count, if self.late { "late " } else { "" })
     }
 
     fn bar(&self) -> String {
@@ -315,7 +340,10 @@ pub(super) mod tests {
             dedup_key: "prod/payments/http_5xx_spike".into(),
             suggested_fix: None,
             dossier: None,
+            incident: None,
+            told_before: None,
             in_doubt: false,
+            broadcast: false,
         }
     }
 
@@ -395,6 +423,14 @@ pub(super) mod tests {
         assert!(text.starts_with("20,000 lines in "), "{text}");
         let text = facts(|n| (n.first_ms, n.last_ms) = (i64::MAX, i64::MIN));
         assert!(text.starts_with("20,000 lines in under 1 s"), "{text}");
+    }
+
+    #[test]
+    fn a_reminder_says_what_people_were_told_before() {
+        assert_eq!(
+            facts(|n| (n.kind, n.last_ms, n.told_before) = (NoticeKind::Reminder, n.first_ms + 1_900_000, Some(2_000))),
+            "20,000 lines in 31 min, 2,000 when last told (threshold 10 in 60 s), 14:03:01–14:34:41 UTC"
+        );
     }
 
     #[test]

@@ -12,11 +12,15 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, header::RETRY_AFTER, redirect};
+use reqwest::{
+    Client, ClientBuilder, RequestBuilder, Response, StatusCode,
+    header::{DATE, HeaderValue, RETRY_AFTER},
+    redirect,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::{self, Instant};
 
-use super::{deliver::Sent, notice::Notice, text};
+use super::deliver::Sent;
 use crate::secret::Secret;
 
 pub const DEFAULT_API_URL: &str = "https://slack.com/api";
@@ -103,6 +107,8 @@ struct Message<'a> {
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_ts: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reply_broadcast: bool,
     /// "none" turns bare addresses in the text into no links. Webhooks ignore it.
     #[serde(skip_serializing_if = "Option::is_none")]
     parse: Option<&'static str>,
@@ -130,10 +136,9 @@ impl SlackWebhook {
     }
 
     /// One attempt. A webhook knows no threads.
-    pub async fn send(&mut self, notice: &Notice) -> Sent {
-        let text = text::slack(notice);
+    pub async fn send(&mut self, text: &str) -> Sent {
         let request = self.post.client.post(self.url.expose());
-        match self.post.post(request, &Message::new(&text)).await {
+        match self.post.post(request, &Message::new(text)).await {
             Ok(answer) => webhook_outcome(&answer),
             Err(sent) => sent,
         }
@@ -153,14 +158,13 @@ impl SlackBot {
     /// One attempt, under the thread if there is one.
     ///
     /// A thread that Slack no longer takes (its first message was deleted) costs
-    /// the notice its place, not its delivery: it is posted on its own.
-    pub async fn send(&mut self, notice: &Notice, thread: Option<&str>) -> Sent {
-        let text = text::slack(notice);
-        let mut answer = self.attempt(&text, thread).await;
+    /// the message its place, not its delivery: it is posted on its own. `broadcast`: a reply that the channel shows, too.
+    pub async fn send(&mut self, text: &str, thread: Option<&str>, broadcast: bool) -> Sent {
+        let mut answer = self.attempt(text, thread, broadcast).await;
         let mut thread = thread;
         if thread.is_some() && matches!(&answer, Ok(answer) if answer.blames_the_thread()) {
             thread = None;
-            answer = self.attempt(&text, None).await;
+            answer = self.attempt(text, None, false).await;
         }
         match answer {
             Ok(answer) => bot_outcome(&answer, thread),
@@ -168,9 +172,14 @@ impl SlackBot {
         }
     }
 
-    async fn attempt(&mut self, text: &str, thread: Option<&str>) -> Result<Answer, Sent> {
-        let message =
-            Message { channel: Some(&self.channel), thread_ts: thread, parse: Some("none"), ..Message::new(text) };
+    async fn attempt(&mut self, text: &str, thread: Option<&str>, broadcast: bool) -> Result<Answer, Sent> {
+        let message = Message {
+            channel: Some(&self.channel),
+            thread_ts: thread,
+            reply_broadcast: broadcast && thread.is_some(),
+            parse: Some("none"),
+            ..Message::new(text)
+        };
         let request = self.post.client.post(&self.url).bearer_auth(self.token.expose());
         self.post.post(request, &message).await
     }
@@ -182,6 +191,7 @@ impl<'a> Message<'a> {
             channel: None,
             text,
             thread_ts: None,
+            reply_broadcast: false,
             parse: None,
             link_names: false,
             unfurl_links: false,
@@ -215,8 +225,7 @@ impl Answer {
         let retry_after = response
             .headers()
             .get(RETRY_AFTER)
-            .and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
+            .and_then(|value| asked(value.to_str().ok()?, response.headers().get(DATE)));
         let mut body = Vec::new();
         let whole = loop {
             match response.chunk().await {
@@ -267,6 +276,18 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+/// What `Retry-After` asks for: seconds, or a date, which is set against the answer's own `Date`, since our clock may be
+/// another one.
+fn asked(value: &str, date: Option<&HeaderValue>) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse::<f64>() {
+        // Neither "-5" nor "NaN" is a time.
+        return Duration::try_from_secs_f64(seconds.ceil()).ok();
+    }
+    let then = httpdate::parse_http_date(value.trim()).ok()?;
+    let now = httpdate::parse_http_date(date?.to_str().ok()?).ok()?;
+    Some(then.duration_since(now).unwrap_or_default())
 }
 
 fn bot_outcome(answer: &Answer, thread: Option<&str>) -> Sent {

@@ -25,6 +25,8 @@ const MAX_SAMPLES: usize = 3;
 const SAMPLE_BYTES: usize = 600;
 const SAMPLE_LINES: usize = 6;
 const NAME_BYTES: usize = 120;
+/// Of a service or cluster in one line of many.
+const LINE_NAME_CHARS: usize = 40;
 const SENTENCE_BYTES: usize = 400;
 const MAX_KEYS: usize = 4;
 /// A terminal's 80 columns, less the indentation.
@@ -34,7 +36,8 @@ const INDENT: &str = "      ";
 /// Prints notices for a person to read.
 pub struct Stdout {
     out: Arc<Mutex<Box<dyn Write + Send>>>,
-    colour: bool,
+    /// Only where it is a terminal.
+    pub(super) colour: bool,
 }
 
 impl Stdout {
@@ -43,9 +46,9 @@ impl Stdout {
         Self { out: Arc::new(Mutex::new(out)), colour }
     }
 
-    /// Writes the notice and flushes.
-    pub async fn send(&self, notice: &Notice) -> Sent {
-        let text = plain(notice, self.colour);
+    /// Writes a message and flushes.
+    pub async fn send(&self, text: &str) -> Sent {
+        let text = text.to_owned();
         let out = Arc::clone(&self.out);
         // Off the async threads: a pipe that nobody reads blocks for ever, and
         // must not take a request's thread with it.
@@ -91,7 +94,7 @@ pub fn plain(notice: &Notice, colour: bool) -> String {
         place.push_str(" in ");
         place.push_str(&name(notice.cluster.as_str()));
     }
-    for key in keys(notice) {
+    for key in keys(notice).chain(notice.together()) {
         place.push_str(", ");
         place.push_str(&key);
     }
@@ -121,13 +124,7 @@ pub fn plain(notice: &Notice, colour: bool) -> String {
 /// Plain text rather than blocks: it is the same for a bot and a webhook, it is
 /// what notifications and searches show, and it fits in one limit.
 pub fn slack(notice: &Notice) -> String {
-    let emoji = match (notice.kind, notice.severity) {
-        (NoticeKind::Resolved, _) => "✅",
-        (NoticeKind::NoData, _) => "⚪",
-        (_, Severity::Critical) => "🔴",
-        (_, Severity::Warning) => "🟠",
-        (_, Severity::Info) => "🔵",
-    };
+    let emoji = sign(notice);
     let service = span(&name(notice.service.as_str()), NAME_BYTES);
     let mut text = format!(
         "{emoji} {} {}: {} · {service}",
@@ -142,6 +139,10 @@ pub fn slack(notice: &Notice) -> String {
     for key in keys(notice) {
         text.push_str(" · ");
         text.push_str(&span(&key, NAME_BYTES));
+    }
+    if let Some(together) = notice.together() {
+        text.push_str(" · ");
+        text.push_str(&together);
     }
     text.push('\n');
     text.push_str(&notice.facts(&service));
@@ -168,6 +169,37 @@ pub fn slack(notice: &Notice) -> String {
     }
     fence(&mut text, &samples(notice));
     text
+}
+
+/// One line of a digest, in Slack's `mrkdwn`.
+pub(super) fn slack_line(notice: &Notice) -> String {
+    let short = |text: &str| span(text, LINE_NAME_CHARS);
+    let mut place = short(&name(notice.service.as_str()));
+    if !notice.cluster.is_empty() {
+        place.push_str(&format!(" in {}", short(&name(notice.cluster.as_str()))));
+    }
+    let label = span(&one_line(&notice.label, NAME_BYTES), NAME_BYTES);
+    format!("{} {} {}: {label} · {place}: {}", sign(notice), notice.mark(), notice.kind.in_a_word(), notice.counted())
+}
+
+/// The same for a terminal.
+pub(super) fn plain_line(notice: &Notice) -> String {
+    let mut place = name(notice.service.as_str());
+    if !notice.cluster.is_empty() {
+        place.push_str(&format!(" in {}", name(notice.cluster.as_str())));
+    }
+    let label = one_line(&notice.label, NAME_BYTES);
+    format!("{} {}: {label}, {place}: {}", notice.mark(), notice.kind.in_a_word(), notice.counted())
+}
+
+fn sign(notice: &Notice) -> &'static str {
+    match (notice.kind, notice.severity) {
+        (NoticeKind::Resolved, _) => "✅",
+        (NoticeKind::NoData, _) => "⚪",
+        (_, Severity::Critical) => "🔴",
+        (_, Severity::Warning) => "🟠",
+        (_, Severity::Info) => "🔵",
+    }
 }
 
 fn paragraph(text: &mut String, words: &str) {
@@ -279,7 +311,7 @@ fn keys(notice: &Notice) -> impl Iterator<Item = String> {
 fn samples(notice: &Notice) -> Vec<&str> {
     let told = match notice.kind {
         NoticeKind::Opened | NoticeKind::Again => MAX_SAMPLES,
-        NoticeKind::Resolved | NoticeKind::NoData => 0,
+        NoticeKind::Reminder | NoticeKind::Resolved | NoticeKind::NoData => 0,
     };
     let shown = notice.samples.iter().map(|sample| sample.as_str());
     shown.filter(|sample| !sample.trim().is_empty()).take(told).collect()
@@ -287,7 +319,7 @@ fn samples(notice: &Notice) -> Vec<&str> {
 
 fn fix(notice: &Notice) -> Option<String> {
     let fix = one_line(notice.suggested_fix.as_ref()?.as_str(), SENTENCE_BYTES);
-    let wanted = matches!(notice.kind, NoticeKind::Opened | NoticeKind::Again);
+    let wanted = matches!(notice.kind, NoticeKind::Opened | NoticeKind::Again | NoticeKind::Reminder);
     (wanted && !fix.is_empty()).then_some(fix)
 }
 
@@ -553,13 +585,13 @@ quiet for a whole window (60 s); 20,000 lines in total, 14:03:01–14:03:13 UTC
         let written = Arc::new(Mutex::default());
         let notice = notice(NoticeKind::Opened);
         let sound = Stdout::new(Box::new(Shared(Arc::clone(&written), false)), false);
-        assert_eq!(sound.send(&notice).await, Sent::Done { thread: None });
+        assert_eq!(sound.send(&plain(&notice, false)).await, Sent::Done { thread: None });
         let text = written.lock().expect("no writer panics").clone();
         assert_eq!(String::from_utf8(text).as_ref(), Ok(&plain(&notice, false)));
 
         let broken = Stdout::new(Box::new(Shared(Arc::default(), true)), false);
         assert_eq!(
-            broken.send(&notice).await,
+            broken.send(&plain(&notice, false)).await,
             Sent::Retry { after: None, reason: "cannot write to standard output: broken pipe".into(), in_doubt: true }
         );
     }

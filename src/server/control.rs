@@ -1,5 +1,6 @@
 //! The control API: what is watched, what fires, how the receiver does; and changing the watches.
 
+mod dead_letters;
 mod investigations;
 mod quarantine;
 
@@ -60,21 +61,33 @@ impl Control {
     pub fn has(&self, path: &str) -> bool {
         matches!(
             path,
-            "/metrics" | "/status" | "/watches" | "/escalations" | "/investigations" | "/quarantine" | "/triage"
+            "/metrics"
+                | "/status"
+                | "/watches"
+                | "/escalations"
+                | "/investigations"
+                | "/quarantine"
+                | "/triage"
+                | "/dead-letters"
         ) || path.starts_with("/watches/")
             || path.starts_with("/investigations/")
+            || path.starts_with("/dead-letters/")
     }
 
     pub async fn answer(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let label = path.strip_prefix("/watches/");
         let dossier = path.strip_prefix("/investigations/");
         let rolled = label.and_then(|label| label.strip_suffix("/rollback"));
+        let resent = path.strip_prefix("/dead-letters/").and_then(|path| path.strip_suffix("/resend"));
         match (method, path, label) {
             (&Method::GET, "/metrics", _) => self.metrics_page(),
             (&Method::GET, "/status", _) => respond::json(StatusCode::OK, &self.status()),
             (&Method::GET, "/watches", _) => self.with_ledger(|ledger| self.watches(ledger)),
             (&Method::GET, "/quarantine", _) => quarantine::answer(&self.quarantine, request.uri().query()),
             (&Method::GET, "/escalations", _) => self.escalations().await,
+            (&Method::GET, "/dead-letters", _) => self.dead_letters().await,
+            (&Method::POST, "/dead-letters/resend", _) => self.resend(None).await,
+            (&Method::POST, _, _) if resent.is_some() => self.resend(resent).await,
             (&Method::GET, "/investigations", _) => self.investigations().await,
             (&Method::GET, _, _) if dossier.is_some() => {
                 self.investigation(dossier.unwrap_or_default(), reply::wants_json(request.headers())).await
@@ -87,7 +100,7 @@ impl Control {
             _ => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "GET /metrics, /status, /escalations, /investigations, /investigations/E42, /quarantine, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback; DELETE /watches/LABEL",
+                "GET /metrics, /status, /escalations, /dead-letters, /investigations, /investigations/E42, /quarantine, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback, /dead-letters/resend, /dead-letters/ID/resend; DELETE /watches/LABEL",
                 None,
             ),
         }
@@ -254,6 +267,7 @@ impl Control {
                     "threshold": e.threshold, "window_seconds": e.window_seconds, "crossings": e.crossings,
                     "opened_ms": e.opened_ms, "first_ms": e.first_ms, "last_ms": e.last_ms,
                     "summary": e.summary, "samples": e.samples, "investigation": e.investigation,
+                    "incident": format!("E{}", e.incident()),
                 })
             })
             .collect();

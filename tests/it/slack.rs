@@ -11,6 +11,7 @@ use crate::story::{
 };
 use crate::world::eventually;
 use crate::world::fluent_bit::{Says, firelens_line};
+use crate::world::http::{get_json, post_json};
 use crate::world::program::Program;
 use crate::world::slack::{Answer, BOT_TOKEN, Message, SlackStandIn, Via};
 
@@ -308,4 +309,65 @@ fn being_asked_to_stop_tells_what_is_due_later_before_the_end() {
     assert!(program.wait_exit().success());
     let marks: Vec<_> = slack.messages().iter().map(|m| m.text.contains("[E2]")).collect();
     assert_eq!(marks, [false, true], "the first was not told twice");
+}
+
+#[test]
+fn services_that_fail_in_the_same_minute_are_one_thread_and_the_channel_sees_one_message() {
+    let slack = SlackStandIn::start();
+    let program = start(&with_bot(&slack, &config("settle_seconds = 1", 10, 3600)));
+    for service in ["payments", "cart", "search"] {
+        post(&program, flood(service, 12));
+    }
+    let messages = slack.wait_messages(3);
+    wait_delivered(&program);
+    assert_eq!(messages[0].thread_ts, None);
+    assert!(messages[1..].iter().all(|m| m.thread_ts.as_ref() == Some(&messages[0].ts)), "{messages:#?}");
+    assert!(messages[0].text.contains("[E1]") && !messages[0].text.contains("together with"), "{}", messages[0].text);
+    for (message, id) in messages[1..].iter().zip(["[E2]", "[E3]"]) {
+        assert!(message.text.contains(id) && message.text.contains(" · together with E1\n"), "{}", message.text);
+    }
+    let shown = get_json(program.control_addr(), "/escalations");
+    let incidents: Vec<_> = shown["escalations"].as_array().expect("a list").iter().map(|e| &e["incident"]).collect();
+    assert_eq!(incidents, ["E1"; 3]);
+}
+
+#[test]
+fn a_storm_of_services_is_a_few_messages_that_name_them_all() {
+    let slack = SlackStandIn::start();
+    let rest = format!("[notify]\ncoalesce_after = 5\n\n{}", config("settle_seconds = 1", 10, 3600));
+    let program = start(&with_bot(&slack, &rest));
+    for n in 0..60 {
+        post(&program, flood(&format!("service-{n:02}"), 12));
+    }
+    wait_delivered(&program);
+    let messages = slack.messages();
+    assert!(messages.len() < 15, "{messages:#?}");
+    for n in 1..=60 {
+        let mark = format!("[E{n}]");
+        assert!(messages.iter().any(|m| m.text.contains(&mark) && m.text.contains(LABEL)), "{mark}: {messages:#?}");
+    }
+    let digest = messages.iter().find(|m| m.text.contains("in one message")).expect("a digest");
+    assert!(digest.text.contains("more than 5 were waiting"), "{}", digest.text);
+}
+
+#[test]
+fn what_slack_never_takes_is_listed_and_sent_again_when_a_person_says_so() {
+    let slack = SlackStandIn::start();
+    slack.script([Answer::Refuse("msg_too_long")]);
+    let program = one_flood(&slack);
+    eventually("it is given up", SOON, || (metric(&program, "outbox_dead") == 1).then_some(()));
+    let listed = get_json(program.control_addr(), "/dead-letters");
+    let letter = &listed["dead_letters"][0];
+    assert_eq!((&letter["escalation"], &letter["label"]), (&json!("E1"), &json!(LABEL)));
+    assert_eq!(letter["reason"], "Slack does not take this message: msg_too_long");
+    assert_eq!(post_json(program.control_addr(), "/dead-letters/nine/resend", &json!({})).status, 400);
+    assert_eq!(post_json(program.control_addr(), "/dead-letters/999/resend", &json!({})).status, 404);
+    assert_eq!(
+        post_json(program.control_addr(), &format!("/dead-letters/{}/resend", letter["id"]), &json!({})).status,
+        200
+    );
+    let messages = slack.wait_messages(1);
+    assert_first_lines(&messages, &["warning"]);
+    assert_eq!(get_json(program.control_addr(), "/dead-letters"), json!({"dead_letters": []}));
+    assert_eq!(post_json(program.control_addr(), "/dead-letters/resend", &json!({})).status, 200);
 }

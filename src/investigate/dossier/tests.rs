@@ -38,6 +38,9 @@ fn escalation(id: u64, label: &str) -> Escalation {
         proposed: false,
         held: false,
         also: vec![],
+        incident: 0,
+        told_count: 0,
+        reminded_ms: None,
         investigation: Some(Investigation::Wanted),
     }
 }

@@ -3,38 +3,79 @@
 use super::{Draft, Engine, Now};
 use crate::escalation::Escalation;
 use crate::escalation::investigation::Investigation;
-use crate::notify::deliver::{Leased, Settled};
-use crate::notify::notice::NoticeKind;
+use crate::escalation::outbox::Take;
+use crate::notify::deliver::{Leased, Message, Settled};
+use crate::notify::digest::Digest;
+use crate::notify::notice::{Notice, NoticeKind};
 
 impl Engine {
-    /// The next row of a destination, marked as attempted; else when to ask again.
+    /// What a destination is to be told next, marked as attempted; else when to ask again.
     pub fn lease(&mut self, destination: &str, now: Now) -> Result<(Draft, Leased), Option<i64>> {
-        let id = self.outbox.next(destination, now.ms)?;
+        let (id, message) = match self.outbox.next(destination, now.ms) {
+            Take::Nothing(due_ms) => return Err(due_ms),
+            Take::One(id) => {
+                let id = self.in_order_of_onset(id, destination, now);
+                let notice = self.as_of_now(id, destination).ok_or(None)?;
+                let row = self.outbox.lease(id, notice, now.ms).ok_or(None)?;
+                (id, Message::One(Box::new(row.notice.clone())))
+            }
+            Take::Many(why, rows) => {
+                let mut notices = Vec::new();
+                for id in &rows {
+                    let notice = self.as_of_now(*id, destination).ok_or(None)?;
+                    notices.extend(self.outbox.lease(*id, notice, now.ms).map(|row| row.notice.clone()));
+                }
+                self.outbox.tie(&rows);
+                let first = rows.first().copied().ok_or(None)?;
+                (first, Message::Many(Box::new(Digest::new(why, notices.into_iter()))))
+            }
+        };
         let row = self.outbox.get(id).ok_or(None)?;
-        let escalation = self.desk.get(row.escalation);
-        let mut notice = row.notice.clone();
-        // The first message tells the count of the moment it leaves; the others, what they were posted for.
-        if notice.kind == NoticeKind::Opened
-            && row.attempts == 0
-            && let Some(escalation) = escalation
-        {
-            notice = escalation.notice(NoticeKind::Opened, notice.at_ms);
-        }
-        if notice.kind == NoticeKind::Opened {
-            let has = |e: &Escalation| matches!(e.investigation, Some(Investigation::Wanted | Investigation::Written));
-            notice.dossier = escalation.filter(|e| has(e)).and_then(|e| self.settings.dossiers.of(e.id));
-        }
-        // An attempt that failed clearly did not arrive; `in_doubt` stays as restored.
-        let thread = escalation.and_then(|e| e.threads.get(destination).cloned());
-        let row = self.outbox.lease(id, notice, now.ms).ok_or(None)?;
+        let thread = match &message {
+            Message::One(_) => self.desk.thread_of(row.escalation, destination),
+            Message::Many(_) => None,
+        };
         let leased = Leased {
             row: id,
             attempt: row.attempts,
             first_attempt_ms: row.first_attempt_ms.unwrap_or(now.ms),
-            notice: row.notice.clone(),
+            message,
             thread,
         };
         Ok((Draft::default(), leased))
+    }
+
+    /// Of first messages of one incident the one that began first goes first: under it stand the others.
+    fn in_order_of_onset(&self, id: u64, destination: &str, now: Now) -> u64 {
+        match self.outbox.get(id) {
+            Some(row) if row.notice.kind == NoticeKind::Opened && row.attempts == 0 => {
+                let waiting = self.outbox.first_messages(destination, now.ms);
+                self.desk.first_of_incident((row.escalation, id), waiting)
+            }
+            _ => id,
+        }
+    }
+
+    /// What a row tells when it leaves now: a first message and a reminder tell the count of that moment, the others what
+    /// they were posted for.
+    fn as_of_now(&mut self, id: u64, destination: &str) -> Option<Notice> {
+        let row = self.outbox.get(id)?;
+        let (mut notice, about, fresh) = (row.notice.clone(), row.escalation, row.attempts == 0);
+        let opened = notice.kind == NoticeKind::Opened;
+        if fresh
+            && (opened || notice.kind == NoticeKind::Reminder)
+            && let Some(escalation) = self.desk.get(about)
+        {
+            let told_before = notice.told_before;
+            notice = Notice { told_before, ..escalation.notice(notice.kind, notice.at_ms) };
+            self.desk.told(about, notice.count);
+        }
+        if opened {
+            let has = |e: &&Escalation| matches!(e.investigation, Some(Investigation::Wanted | Investigation::Written));
+            notice.dossier = self.desk.get(about).filter(has).and_then(|e| self.settings.dossiers.of(e.id));
+            notice.broadcast = self.desk.is_gravest(about, destination);
+        }
+        Some(notice)
     }
 
     /// What became of an investigation; and whether anybody still waited for it.
@@ -43,15 +84,21 @@ impl Engine {
         (Draft::default(), waited)
     }
 
-    pub fn settle(&mut self, row: u64, outcome: &Settled) -> Draft {
-        if let (Some(held), Settled::Done { thread: Some(thread) }) = (self.outbox.get(row), outcome)
-            && held.notice.kind == NoticeKind::Opened
-        {
-            let (escalation, destination) = (held.escalation, held.destination.clone());
-            self.desk.thread(escalation, &destination, thread.clone());
+    pub fn settle(&mut self, row: u64, outcome: &Settled, now: Now) -> Draft {
+        let destination = self.outbox.get(row).map(|r| r.destination.clone());
+        let told = self.outbox.settle(row, outcome, now.ms);
+        if let (Some(destination), Settled::Done { thread: Some(thread) }) = (destination, outcome) {
+            for (escalation, _) in told.iter().filter(|(_, kind)| *kind == NoticeKind::Opened) {
+                self.desk.thread(*escalation, &destination, thread.clone());
+            }
         }
-        self.outbox.settle(row, outcome);
         Draft::default()
+    }
+
+    /// Sends what was given up again: one row, or all. Answers how many.
+    pub fn resend(&mut self, row: Option<u64>, now: Now) -> (Draft, usize) {
+        let sent = self.outbox.resend(row, now.ms);
+        (Draft::default(), sent)
     }
 
     pub fn hurry(&mut self, now: Now) -> usize {

@@ -1,13 +1,14 @@
 //! The ledger's decisions, with time as a parameter: what is told, when, and what a restart makes of it.
 
+mod messages;
 mod proposals;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::escalation::investigation::Investigation;
-use crate::notify::deliver::Settled;
-use crate::notify::notice::{Dossier, NoticeKind};
+use crate::notify::deliver::{Leased, Message, Settled};
+use crate::notify::notice::{Dossier, Notice, NoticeKind};
 use crate::watch::rule::Rule;
 use crate::watch::{OTHER, Origin};
 
@@ -42,7 +43,14 @@ fn settings() -> Settings {
         repeat_ms: 7_200_000,
         max_digests: 1000,
         max_outbox_rows: 1000,
-        escalation: escalation::Settings { dedup_ms: HOUR, settle_ms: 2 * SECOND, proposed_per_hour: 2, max_wanted: 2 },
+        pace: Pace { live: vec!["slack"], coalesce_after: 20, per_day: 50 },
+        escalation: escalation::Settings {
+            dedup_ms: HOUR,
+            settle_ms: 2 * SECOND,
+            repeat_ms: 4 * HOUR,
+            proposed_per_hour: 2,
+            max_wanted: 2,
+        },
         destinations: vec!["slack"],
         dossiers: Dossiers { public_url: Some("https://logs.example".into()), folder: None },
     }
@@ -50,6 +58,14 @@ fn settings() -> Settings {
 
 fn at(ms: i64) -> Now {
     Now { ms, uptime_ms: u64::try_from(ms - T0 + HOUR).expect("after the start") }
+}
+
+/// The notice of a message about one escalation.
+fn one(leased: &Leased) -> &Notice {
+    match &leased.message {
+        Message::One(notice) => notice,
+        Message::Many(digest) => panic!("{digest:?}"),
+    }
 }
 
 impl Bench {
@@ -139,9 +155,10 @@ impl Bench {
         let mut told = Vec::new();
         while let Ok((draft, leased)) = self.engine.lease("slack", at(now)) {
             self.write(draft, at(now));
-            let draft = self.engine.settle(leased.row, &Settled::Done { thread: Some("1.1".into()) });
+            let draft = self.engine.settle(leased.row, &Settled::Done { thread: Some("1.1".into()) }, at(now));
             self.write(draft, at(now));
-            told.push((leased.notice.kind, leased.notice.escalation, leased.notice.count));
+            let notice = one(&leased);
+            told.push((notice.kind, notice.escalation, notice.count));
         }
         told
     }
@@ -282,12 +299,12 @@ fn a_message_under_way_when_we_die_is_told_again_and_labelled() {
     let mut bench = Bench::new(10);
     bench.flood(50, T0);
     let (draft, leased) = bench.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
-    assert!(!leased.notice.in_doubt);
+    assert!(!one(&leased).in_doubt);
     bench.write(draft, at(T0 + 2 * SECOND));
     bench.restart(T0 + 3 * SECOND);
     let (_, leased) = bench.engine.lease("slack", at(T0 + 3 * SECOND)).expect("due");
-    assert_eq!((leased.notice.kind, leased.notice.escalation), (NoticeKind::Opened, 1));
-    assert!(leased.notice.in_doubt);
+    assert_eq!((one(&leased).kind, one(&leased).escalation), (NoticeKind::Opened, 1));
+    assert!(one(&leased).in_doubt);
 }
 
 #[test]
@@ -434,7 +451,7 @@ fn the_first_message_of_what_is_investigated_names_its_dossier_and_no_other_mess
     let mut bench = Bench::new(10);
     bench.flood(12, T0);
     let (_, leased) = bench.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
-    assert_eq!(leased.notice.dossier, Some(Dossier::Url("https://logs.example/investigations/E1".into())));
+    assert_eq!(one(&leased).dossier, Some(Dossier::Url("https://logs.example/investigations/E1".into())));
 
     let mut told = Bench::new(10);
     told.rules = vec![Watch::new(notifying(10), Origin::Config)];
@@ -442,7 +459,7 @@ fn the_first_message_of_what_is_investigated_names_its_dossier_and_no_other_mess
     told.flood(12, T0);
     assert!(told.engine.desk().wanted().is_empty());
     let (_, leased) = told.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
-    assert_eq!(leased.notice.dossier, None);
+    assert_eq!(one(&leased).dossier, None);
 
     // Left out, since two wait already: nothing to link to.
     let mut full = Bench::new(10);
@@ -454,9 +471,9 @@ fn the_first_message_of_what_is_investigated_names_its_dossier_and_no_other_mess
     for _ in 0..3 {
         let (draft, leased) = full.engine.lease("slack", at(T0 + 2 * SECOND)).expect("due");
         full.write(draft, at(T0 + 2 * SECOND));
-        let settled = full.engine.settle(leased.row, &Settled::Done { thread: None });
+        let settled = full.engine.settle(leased.row, &Settled::Done { thread: None }, at(T0));
         full.write(settled, at(T0 + 2 * SECOND));
-        dossiers.push(leased.notice.dossier.is_some());
+        dossiers.push(one(&leased).dossier.is_some());
     }
     assert_eq!(dossiers, [true, true, false]);
 }

@@ -27,7 +27,11 @@ impl Engine {
                 draft.windows.insert(key, window);
             }
         }
-        let quiet = draft.windows.is_empty() && draft.dropped.is_empty();
+        let reminders = self.desk.remind(now.ms);
+        for post in &reminders {
+            self.outbox.post(post);
+        }
+        let quiet = draft.windows.is_empty() && draft.dropped.is_empty() && reminders.is_empty();
         (!quiet).then_some(draft)
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::escalation;
+use crate::escalation::pace::Pace;
 use crate::ledger::window::Width;
 use crate::ledger::{DeliveryKey, Lane, StagedGroup};
 use crate::store::StoreError;
@@ -40,7 +41,14 @@ fn start_on(refusing: &Arc<AtomicBool>) -> (Ledger, WatchKey, Metrics) {
             repeat_ms: 1000,
             max_digests: 100,
             max_outbox_rows: 10,
-            escalation: escalation::Settings { dedup_ms: 1000, settle_ms: 0, proposed_per_hour: 10, max_wanted: 2 },
+            pace: Pace::default(),
+            escalation: escalation::Settings {
+                dedup_ms: 1000,
+                settle_ms: 0,
+                repeat_ms: 1_000_000,
+                proposed_per_hour: 10,
+                max_wanted: 2,
+            },
             destinations: vec!["slack"],
             dossiers: crate::notify::notice::Dossiers::default(),
         },

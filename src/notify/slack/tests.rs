@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::super::notice::{NoticeKind, tests::notice};
+use super::super::text;
 use super::*;
 
 /// What the stand-in for Slack does with every request.
@@ -117,12 +118,12 @@ fn webhook(url: &str) -> SlackWebhook {
 
 async fn by_bot(answers: Answers) -> Sent {
     let (url, _requests) = stand_in(answers).await;
-    bot(&url).send(&notice(NoticeKind::Opened), None).await
+    bot(&url).send(&text::slack(&notice(NoticeKind::Opened)), None, false).await
 }
 
 async fn by_webhook(answers: Answers) -> Sent {
     let (url, _requests) = stand_in(answers).await;
-    webhook(&url).send(&notice(NoticeKind::Opened)).await
+    webhook(&url).send(&text::slack(&notice(NoticeKind::Opened))).await
 }
 
 /// An outcome in one line: what is done, what is said, what is in doubt.
@@ -144,7 +145,7 @@ async fn a_bot_posts_to_its_channel_and_learns_the_thread() {
     let mut bot = bot(&url);
     let opened = notice(NoticeKind::Opened);
     let thread = Some("171.5".to_owned());
-    assert_eq!(bot.send(&opened, None).await, Sent::Done { thread });
+    assert_eq!(bot.send(&text::slack(&opened), None, false).await, Sent::Done { thread });
     let Request { head, body } = requests.recv().await.expect("a request");
     assert!(head.starts_with("post /api/chat.postmessage http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nauthorization: bearer xoxb-secret"), "{head}");
@@ -167,7 +168,7 @@ async fn later_messages_hang_under_the_first_and_keep_its_thread() {
     let mut bot = bot(&url);
     for kind in [NoticeKind::Again, NoticeKind::Resolved, NoticeKind::NoData] {
         let thread = Some("171.5".to_owned());
-        let sent = bot.send(&notice(kind), Some("171.5")).await;
+        let sent = bot.send(&text::slack(&notice(kind)), Some("171.5"), false).await;
         assert_eq!(sent, Sent::Done { thread });
         let body = requests.recv().await.expect("a request").body;
         assert_eq!(body["thread_ts"], "171.5");
@@ -179,12 +180,12 @@ async fn a_message_whose_thread_is_gone_stands_on_its_own() {
     let gone = http("200 OK", "", r#"{"ok":false,"error":"thread_not_found"}"#);
     let taken = http("200 OK", "", r#"{"ok":true,"ts":"190.0"}"#);
     let (url, mut requests) = stand_in(Answers::InTurn(vec![gone, taken])).await;
-    let sent = bot(&url).send(&notice(NoticeKind::Resolved), Some("171.5")).await;
+    let sent = bot(&url).send(&text::slack(&notice(NoticeKind::Resolved)), Some("171.5"), true).await;
     assert_eq!(brief(&sent), r#"done Some("190.0")"#);
     let first = requests.recv().await.expect("a request").body;
-    assert_eq!(first["thread_ts"], "171.5");
+    assert_eq!((&first["thread_ts"], &first["reply_broadcast"]), (&"171.5".into(), &true.into()));
     let second = requests.recv().await.expect("a request").body;
-    assert_eq!(second.get("thread_ts"), None);
+    assert_eq!((second.get("thread_ts"), second.get("reply_broadcast")), (None, None));
 }
 
 #[tokio::test]
@@ -261,7 +262,7 @@ async fn a_webhook_is_told_by_status_and_word() {
 async fn a_webhook_is_sent_the_text_alone() {
     let (url, mut requests) = stand_in(status("200 OK", "ok")).await;
     let opened = notice(NoticeKind::Opened);
-    webhook(&url).send(&opened).await;
+    webhook(&url).send(&text::slack(&opened)).await;
     let body = requests.recv().await.expect("a request").body;
     assert_eq!(
         body,
@@ -282,7 +283,11 @@ async fn a_pause_is_as_long_as_slack_asks_if_that_can_be_read() {
         // The delivery loop caps it.
         ("retry-after: 1000000000\r\n", "1000000000s"),
         ("retry-after: -5\r\n", "1s"),
+        ("retry-after: 2.5\r\n", "3s"),
         ("retry-after: Wed, 21 Oct 2026 07:28:00 GMT\r\n", "1s"),
+        ("date: Wed, 21 Oct 2026 07:27:15 GMT\r\nretry-after: Wed, 21 Oct 2026 07:28:00 GMT\r\n", "45s"),
+        ("date: Wed, 21 Oct 2026 07:28:15 GMT\r\nretry-after: Wed, 21 Oct 2026 07:28:00 GMT\r\n", "0ns"),
+        ("retry-after: NaN\r\n", "1s"),
         ("retry-after: 99999999999999999999\r\n", "1s"),
         ("retry-after: soon\r\n", "1s"),
         ("", "1s"),
@@ -324,7 +329,7 @@ async fn silence_ends_at_the_deadline_in_doubt() {
     let (url, _requests) = stand_in(Answers::Never).await;
     let mut bot = bot(&url);
     bot.post.timeout = Duration::from_millis(50);
-    let sent = bot.send(&notice(NoticeKind::Opened), None).await;
+    let sent = bot.send(&text::slack(&notice(NoticeKind::Opened)), None, false).await;
     assert_eq!(brief(&sent), "retry in doubt: no answer: timed out");
 }
 
@@ -342,17 +347,17 @@ async fn no_reason_gives_a_secret_away() {
     let url = format!("http://{}", closed.local_addr().expect("an address"));
     drop(closed);
     let opened = notice(NoticeKind::Opened);
-    let sent = brief(&webhook(&url).send(&opened).await);
+    let sent = brief(&webhook(&url).send(&text::slack(&opened)).await);
     assert!(sent.starts_with("retry: cannot connect: "), "{sent}");
     assert!(!sent.contains("secret"), "{sent}");
 
-    let sent = brief(&webhook("no address").send(&opened).await);
+    let sent = brief(&webhook("no address").send(&text::slack(&opened)).await);
     assert!(sent.contains("cannot be used as it stands"), "{sent}");
     assert!(!sent.contains("secret"), "{sent}");
 
     let mut bot = bot(&url);
     bot.token = Secret::new("xoxb-secret\n");
-    let sent = brief(&bot.send(&opened, None).await);
+    let sent = brief(&bot.send(&text::slack(&opened), None, false).await);
     assert!(sent.contains("cannot be used as it stands"), "{sent}");
     assert!(!sent.contains("secret"), "{sent}");
 }

@@ -1,0 +1,196 @@
+//! What people are told when much happens at once, goes on for long, or cannot be delivered.
+
+use super::*;
+use crate::notify::digest::{Digest, Why};
+
+const MINUTE: i64 = 60 * SECOND;
+
+fn lease(bench: &mut Bench, now: i64) -> Leased {
+    let (draft, leased) = bench.engine.lease("slack", at(now)).expect("due");
+    bench.write(draft, at(now));
+    leased
+}
+
+fn settle(bench: &mut Bench, leased: &Leased, outcome: &Settled, now: i64) {
+    let draft = bench.engine.settle(leased.row, outcome, at(now));
+    bench.write(draft, at(now));
+}
+
+fn done(thread: &str) -> Settled {
+    Settled::Done { thread: Some(thread.into()) }
+}
+
+fn digest(leased: &Leased) -> &Digest {
+    match &leased.message {
+        Message::Many(digest) => digest,
+        Message::One(notice) => panic!("{notice:?}"),
+    }
+}
+
+fn flood_of(bench: &mut Bench, service: &str, lines: u64, now: i64) {
+    bench.count(service, &[(now, lines)], Lane::Live, now);
+    bench.engine.shards.saw("prod", service, now);
+}
+
+#[test]
+fn what_fires_for_hours_is_told_again_and_a_restart_makes_no_second_reminder() {
+    let mut bench = Bench::new(10);
+    for minute in 0..=241 {
+        bench.flood(12, T0 + minute * MINUTE);
+        if minute % 60 == 0 {
+            bench.restart(T0 + minute * MINUTE + 1);
+        }
+        bench.tick(T0 + minute * MINUTE + SECOND);
+        let told = bench.told(T0 + minute * MINUTE + 2 * SECOND);
+        let expected = match minute {
+            0 => vec![(NoticeKind::Opened, 1, 12)],
+            // Ten times twelve, ten minutes after the first message at the earliest.
+            10 => vec![(NoticeKind::Reminder, 1, 132)],
+            // 132 × 10 lines are reached in the 110th minute.
+            109 => vec![(NoticeKind::Reminder, 1, 1320)],
+            _ => vec![],
+        };
+        assert_eq!(told, expected, "minute {minute}");
+    }
+    for minute in 242..=349 {
+        bench.flood(12, T0 + minute * MINUTE);
+        bench.tick(T0 + minute * MINUTE + SECOND);
+        let told = bench.told(T0 + minute * MINUTE + 2 * SECOND);
+        assert_eq!(told, if minute == 349 { vec![(NoticeKind::Reminder, 1, 4200)] } else { vec![] }, "minute {minute}");
+    }
+}
+
+#[test]
+fn services_that_fail_together_are_one_thread_in_the_order_in_which_they_began() {
+    let mut bench = Bench::new(10);
+    // The second to cross began first.
+    bench.count("cart", &[(T0 - 2 * SECOND, 20)], Lane::Live, T0);
+    bench.count("checkout", &[(T0 - 30 * SECOND, 20)], Lane::Live, T0);
+    let now = T0 + 2 * SECOND;
+    let first = lease(&mut bench, now);
+    assert_eq!((one(&first).service.as_str(), one(&first).incident, &first.thread), ("checkout", Some(1), &None));
+    settle(&mut bench, &first, &done("171.5"), now);
+    let second = lease(&mut bench, now);
+    assert_eq!((one(&second).service.as_str(), one(&second).incident), ("cart", None));
+    assert_eq!(second.thread.as_deref(), Some("171.5"));
+    settle(&mut bench, &second, &done("171.5"), now);
+    // Resolved in the thread, also after a restart.
+    bench.restart(T0 + 10 * MINUTE);
+    for minute in 0..3 {
+        for service in ["cart", "checkout"] {
+            bench.engine.shards.saw("prod", service, T0 + (10 + minute) * MINUTE);
+        }
+        bench.tick(T0 + (10 + minute) * MINUTE);
+    }
+    for _ in 0..2 {
+        let end = lease(&mut bench, T0 + 13 * MINUTE);
+        assert_eq!((one(&end).kind, end.thread.as_deref()), (NoticeKind::Resolved, Some("171.5")));
+        settle(&mut bench, &end, &done("171.5"), T0 + 13 * MINUTE);
+    }
+}
+
+#[test]
+fn when_more_wait_than_anybody_reads_they_are_told_in_one_and_each_is_named() {
+    let mut bench = Bench::new(10);
+    for n in 0..100 {
+        flood_of(&mut bench, &format!("s{n}"), 20, T0);
+    }
+    let now = T0 + 2 * SECOND;
+    let mut named = Vec::new();
+    let mut messages = 0;
+    while let Ok((draft, leased)) = bench.engine.lease("slack", at(now)) {
+        bench.write(draft, at(now));
+        messages += 1;
+        match &leased.message {
+            Message::One(notice) => named.push(notice.escalation),
+            Message::Many(digest) => {
+                assert_eq!((digest.why, digest.unlisted), (Why::Many(20), 0));
+                named.extend(digest.notices.iter().map(|n| n.escalation));
+            }
+        }
+        settle(&mut bench, &leased, &done("171.5"), now);
+    }
+    named.sort_unstable();
+    assert_eq!(named, (1..=100).collect::<Vec<u64>>());
+    assert!(messages <= 2 + 20, "{messages}");
+}
+
+#[test]
+fn a_digest_that_fails_is_told_again_whole_and_after_a_death_it_is_in_doubt() {
+    let mut bench = Bench::new(10);
+    for n in 0..30 {
+        flood_of(&mut bench, &format!("s{n}"), 20, T0);
+    }
+    let now = T0 + 2 * SECOND;
+    let first = lease(&mut bench, now);
+    assert_eq!(digest(&first).notices.len(), 30);
+    assert!(bench.engine.lease("slack", at(now)).is_err(), "one at a time");
+    let again = Settled::RetryAt { at_ms: now + 5 * SECOND, reason: "it rained".into(), in_doubt: false };
+    settle(&mut bench, &first, &again, now);
+    assert_eq!(bench.engine.lease("slack", at(now + SECOND)).err(), Some(Some(now + 5 * SECOND)));
+    // One more comes meanwhile: it waits, too.
+    flood_of(&mut bench, "late", 20, T0 + SECOND);
+    assert_eq!(bench.engine.lease("slack", at(now + 4 * SECOND)).err(), Some(Some(now + 5 * SECOND)));
+    let second = lease(&mut bench, now + 5 * SECOND);
+    assert_eq!((digest(&second).notices.len(), digest(&second).in_doubt), (31, false));
+    bench.restart(now + 6 * SECOND);
+    let third = lease(&mut bench, now + 6 * SECOND);
+    assert_eq!((digest(&third).notices.len(), digest(&third).in_doubt), (31, true));
+    settle(&mut bench, &third, &done("171.5"), now + 6 * SECOND);
+    assert_eq!(bench.outbox.keys().copied().collect::<Vec<u64>>(), [0], "what was sent today, and nothing else");
+}
+
+#[test]
+fn past_the_days_messages_one_digest_in_ten_minutes_tells_the_rest() {
+    let mut bench = Bench::new(10);
+    let mut told = 0;
+    for n in 0..50 {
+        flood_of(&mut bench, &format!("s{n}"), 20, T0 + n * MINUTE);
+        told += bench.told(T0 + n * MINUTE + 2 * SECOND).len();
+    }
+    assert_eq!(told, 50);
+    bench.restart(T0 + 50 * MINUTE);
+    for n in 0..40 {
+        flood_of(&mut bench, &format!("t{n}"), 20, T0 + 50 * MINUTE + n);
+    }
+    let due = T0 + 49 * MINUTE + 2 * SECOND + 10 * MINUTE;
+    assert_eq!(bench.engine.lease("slack", at(T0 + 51 * MINUTE)).err(), Some(Some(due)));
+    let all = lease(&mut bench, due);
+    let listed = digest(&all);
+    assert_eq!((listed.why, listed.notices.len() + listed.unlisted), (Why::Budget(50), 40));
+    settle(&mut bench, &all, &done("171.5"), due);
+    assert_eq!(bench.told(due), []);
+}
+
+#[test]
+fn what_was_given_up_is_listed_and_sent_again_when_a_person_says_so() {
+    let mut bench = Bench::new(10);
+    bench.flood(20, T0);
+    let now = T0 + 2 * SECOND;
+    let leased = lease(&mut bench, now);
+    settle(&mut bench, &leased, &Settled::Dead { reason: "msg_too_long".into() }, now);
+    assert_eq!(bench.told(now + HOUR), []);
+    bench.restart(now + HOUR);
+    let dead: Vec<_> = bench.engine.outbox().dead_letters().map(|r| (r.id, r.dead.clone())).collect();
+    assert_eq!(dead, [(leased.row, Some("msg_too_long".into()))]);
+    let (draft, resent) = bench.engine.resend(Some(99), at(now + HOUR));
+    bench.write(draft, at(now + HOUR));
+    assert_eq!(resent, 0);
+    let (draft, resent) = bench.engine.resend(None, at(now + HOUR));
+    bench.write(draft, at(now + HOUR));
+    assert_eq!(resent, 1);
+    bench.restart(now + HOUR);
+    assert_eq!(bench.told(now + HOUR), [(NoticeKind::Opened, 1, 20)]);
+    assert_eq!(bench.engine.outbox().dead_letters().count(), 0);
+}
+
+#[test]
+fn who_has_not_heard_the_first_message_gets_no_reminder_of_it() {
+    let mut bench = Bench::new(10);
+    for minute in 0..=300 {
+        bench.flood(12, T0 + minute * MINUTE);
+        bench.tick(T0 + minute * MINUTE + SECOND);
+    }
+    let told = bench.told(T0 + 301 * MINUTE);
+    assert_eq!(told, [(NoticeKind::Opened, 1, 301 * 12)], "with the count of the moment");
+}
