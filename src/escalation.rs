@@ -12,6 +12,7 @@
 //! - Those that begin together are one [`incident`]: one thread.
 //! - One that opens and is to be investigated waits for that: so many at most, the severe ones before others.
 
+pub mod growth;
 pub mod incident;
 pub mod investigation;
 pub mod outbox;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::notify::notice::{Notice, NoticeKind, Severity};
 use crate::redact::Redacted;
 use crate::watch::rule::OnCrossing;
+use growth::Growing;
 use investigation::Investigation;
 
 /// Samples that an escalation keeps.
@@ -166,6 +168,8 @@ pub struct Desk {
     next_proposed: u64,
     /// What was changed since the last [`Desk::settled`], as it was before; taken back when the commit fails.
     before: HashMap<u64, Option<Escalation>>,
+    /// What only counted on: told by the journal, and no reason to write a row.
+    growing: Growing,
 }
 
 impl Desk {
@@ -177,6 +181,7 @@ impl Desk {
             next_id: 1,
             next_proposed: PROPOSED_AFTER + 1,
             before: HashMap::new(),
+            growing: Growing::default(),
         }
     }
 
@@ -299,15 +304,15 @@ impl Desk {
 
     /// More lines of a window that fires already.
     pub fn counted(&mut self, id: u64, count: u64, first_ms: i64, last_ms: i64, samples: &[Redacted]) {
-        let Some(escalation) = self.change(id) else { return };
+        let Some(held) = self.by_id.get(&id) else { return };
+        let room = SAMPLES_MAX.saturating_sub(held.samples.len());
+        let fresh: Vec<&Redacted> = samples.iter().filter(|s| !held.samples.contains(s)).take(room).collect();
+        let escalation = if fresh.is_empty() { self.grow(id) } else { self.change(id) };
+        let Some(escalation) = escalation else { return };
         escalation.count = escalation.count.saturating_add(count);
         escalation.first_ms = escalation.first_ms.min(first_ms);
         escalation.last_ms = escalation.last_ms.max(last_ms);
-        for sample in samples {
-            if escalation.samples.len() < SAMPLES_MAX && !escalation.samples.contains(sample) {
-                escalation.samples.push(sample.clone());
-            }
-        }
+        escalation.samples.extend(fresh.into_iter().cloned());
     }
 
     /// A proposed watch crossed on the lines that this one counts.
@@ -389,6 +394,7 @@ impl Desk {
 
     /// The commit is durable.
     pub fn settled(&mut self) {
+        self.growing.settled(&self.before);
         self.before.clear();
     }
 
@@ -402,6 +408,7 @@ impl Desk {
                 self.by_id.insert(id, before);
             }
         }
+        self.growing.take_back(&mut self.by_id);
         self.by_fingerprint = self.by_id.values().map(|e| (e.fingerprint, e.id)).collect();
     }
 
@@ -567,6 +574,46 @@ mod tests {
         assert_eq!(cross(&mut desk, Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 2);
         assert_eq!(cross(&mut desk, Crossing { late: true, ..crossing(1) }, 2).0, 3);
         assert_eq!(desk.quieted(3, 3), None, "a backlog has no end");
+    }
+
+    #[test]
+    fn what_only_counts_on_needs_no_row_and_is_taken_back_wherever_in_a_commit_it_changed() {
+        let mut desk = desk();
+        cross(&mut desk, crossing(20), 0);
+        desk.settled();
+        desk.counted(1, 7, -5, 9, &[]);
+        assert_eq!((desk.changes().len(), desk.grown().len()), (0, 1));
+        let grown = desk.grown()[0];
+        assert_eq!((grown.id, grown.count, grown.first_ms, grown.last_ms), (1, 27, -5, 9));
+        desk.settled();
+        assert_eq!((desk.grown().len(), desk.unwritten()), (0, vec![grown]));
+        // Before and after a change of the same commit.
+        for _ in 0..2 {
+            desk.counted(1, 1, 0, 10, &[]);
+            desk.covers(1, "other");
+            desk.counted(1, 1, 0, 11, &[]);
+            assert_eq!((desk.changes().len(), desk.grown().len()), (1, 0));
+            desk.take_back();
+            assert_eq!(desk.get(1).map(|e| (e.count, e.last_ms, e.also.len())), Some((27, 9, 0)));
+            assert_eq!(desk.unwritten(), [grown]);
+        }
+        desk.counted(1, 3, 0, 0, &[Redacted::new("a sample")]);
+        assert_eq!((desk.changes().len(), desk.grown().len()), (1, 0), "its row tells all");
+        desk.settled();
+        assert_eq!(desk.unwritten(), []);
+    }
+
+    #[test]
+    fn a_row_that_says_more_than_the_journal_stands_and_another_of_its_number_is_not_meant() {
+        let mut desk = desk();
+        cross(&mut desk, crossing(20), 0);
+        desk.counted(1, 7, -5, 9, &[]);
+        let grown = growth::Growth { id: 1, opened_ms: 0, count: 25, first_ms: -3, last_ms: 12 };
+        desk.grew(grown);
+        assert_eq!(desk.get(1).map(|e| (e.count, e.first_ms, e.last_ms)), Some((27, -5, 12)));
+        desk.grew(growth::Growth { opened_ms: 1, count: 99, ..grown });
+        desk.grew(growth::Growth { id: 2, ..grown });
+        assert_eq!(desk.get(1).map(|e| e.count), Some(27));
     }
 
     #[test]

@@ -401,6 +401,7 @@ impl Engine {
         draft.entry.turned = turned.collect();
         let confirmed = draft.confirmed.iter().map(|(delivery, _)| *delivery);
         draft.entry.confirmed = confirmed.filter(|d| self.repeats.is_unconfirmed(*d)).collect();
+        draft.entry.grown = self.desk.grown();
         let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
         Transaction {
             journal: (!draft.entry.is_empty()).then(|| encode(&draft.entry)),

@@ -355,7 +355,7 @@ fn what_slack_never_takes_is_listed_and_sent_again_when_a_person_says_so() {
     let slack = SlackStandIn::start();
     slack.script([Answer::Refuse("msg_too_long")]);
     let program = one_flood(&slack);
-    eventually("it is given up", SOON, || (metric(&program, "outbox_dead") == 1).then_some(()));
+    eventually("it is given up", SOON, || (metric(&program, "outbox_dead_rows") == 1).then_some(()));
     let listed = get_json(program.control_addr(), "/dead-letters");
     let letter = &listed["dead_letters"][0];
     assert_eq!((&letter["escalation"], &letter["label"]), (&json!("E1"), &json!(LABEL)));

@@ -26,6 +26,7 @@ impl Engine {
                     for (cluster, service, time) in snapshot.seen {
                         self.shards.saw(&cluster, &service, time);
                     }
+                    snapshot.grown.into_iter().for_each(|growth| self.desk.grew(growth));
                 }
                 Err(error) => tracing::error!(%error, "snapshot cannot be read: counts before it are lost"),
             }
@@ -81,6 +82,7 @@ impl Engine {
         for delivery in entry.delivered {
             self.repeats.insert(delivery, entry.uptime_ms);
         }
+        entry.grown.into_iter().for_each(|growth| self.desk.grew(growth));
     }
 
     pub fn snapshot(&self, now: Now) -> Vec<u8> {
@@ -90,6 +92,7 @@ impl Engine {
             totals: self.shards.totals.iter().map(|t| (*t.key(), *t.value())).collect(),
             unconfirmed: self.repeats.iter().collect(),
             seen: self.shards.seen(),
+            grown: self.desk.unwritten(),
         })
     }
 }

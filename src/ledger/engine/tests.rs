@@ -21,6 +21,7 @@ struct Bench {
     engine: Engine,
     /// Everything written so far, as a store would hold it.
     journal: Vec<Vec<u8>>,
+    snapshot: Option<Vec<u8>>,
     escalations: std::collections::BTreeMap<u64, Vec<u8>>,
     outbox: std::collections::BTreeMap<u64, Vec<u8>>,
     watches: std::collections::BTreeMap<String, Vec<u8>>,
@@ -75,6 +76,7 @@ impl Bench {
         Bench {
             engine,
             journal: vec![],
+            snapshot: None,
             escalations: Default::default(),
             outbox: Default::default(),
             watches: Default::default(),
@@ -163,12 +165,18 @@ impl Bench {
         told
     }
 
+    fn snapshot(&mut self, now: i64) {
+        self.snapshot = Some(self.engine.snapshot(at(now)));
+        self.journal.clear();
+    }
+
     /// Dies, and starts anew from what was written.
     fn restart(&mut self, now: i64) {
         let rows =
             |held: &std::collections::BTreeMap<u64, Vec<u8>>| held.iter().map(|(id, b)| (*id, b.clone())).collect();
         let loaded = Loaded {
             journal: self.journal.clone(),
+            snapshot: self.snapshot.clone(),
             escalations: rows(&self.escalations),
             outbox: rows(&self.outbox),
             watches: self.watches.iter().map(|(label, body)| (label.clone(), body.clone())).collect(),
@@ -387,11 +395,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn a_restart_at_any_moment_leaves_windows_and_totals_as_they_were(
-        steps in proptest::collection::vec((0i64..400, 1u64..8, 0usize..3, any::<bool>(), any::<bool>()), 1..40),
+        steps in proptest::collection::vec((0i64..400, 1u64..8, 0usize..3, any::<bool>(), 0u8..4), 1..40),
     ) {
         let (mut steady, mut dying) = (Bench::new(10), Bench::new(10));
         let mut now = T0;
-        for (pause, lines, service, late, dies) in steps {
+        for (pause, lines, service, late, then) in steps {
             now += pause * SECOND;
             let lane = if late { Lane::Late } else { Lane::Live };
             let time = if late { now - 1000 * SECOND } else { now };
@@ -407,7 +415,10 @@ proptest! {
                 bench.engine.shards.saw("prod", ["a", "b", "c"][service], now);
                 bench.tick(now);
             }
-            if dies {
+            if then & 2 != 0 {
+                dying.snapshot(now);
+            }
+            if then & 1 != 0 {
                 let started_ms = dying.engine.started_ms;
                 let seen = dying.engine.shards.seen();
                 dying.restart(now);
@@ -424,6 +435,30 @@ proptest! {
         prop_assert_eq!(rows(&steady), rows(&dying));
         prop_assert_eq!(steady.engine.desk.iter().cloned().collect::<Vec<_>>(), dying.engine.desk.iter().cloned().collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn an_escalation_that_counts_on_costs_no_row_and_its_count_outlives_journal_and_snapshot() {
+    let mut bench = Bench::new(10);
+    bench.flood(12, T0);
+    let row = bench.escalations.clone();
+    let counts = |bench: &Bench| bench.engine.desk.get(1).map(|e| (e.count, e.first_ms, e.last_ms));
+    for second in 1..=3 {
+        bench.flood(5, T0 + second * SECOND);
+    }
+    assert_eq!((counts(&bench), &bench.escalations), (Some((27, T0, T0 + 3 * SECOND)), &row));
+    bench.restart(T0 + 4 * SECOND);
+    assert_eq!(counts(&bench), Some((27, T0, T0 + 3 * SECOND)), "from the journal");
+    bench.snapshot(T0 + 4 * SECOND);
+    bench.restart(T0 + 5 * SECOND);
+    bench.snapshot(T0 + 5 * SECOND);
+    bench.restart(T0 + 5 * SECOND);
+    assert_eq!(counts(&bench), Some((27, T0, T0 + 3 * SECOND)), "from one snapshot and the next");
+    bench.told(T0 + 6 * SECOND);
+    bench.flood(1, T0 + 6 * SECOND);
+    assert_ne!(bench.escalations, row, "its thread is a change of the row");
+    bench.restart(T0 + 7 * SECOND);
+    assert_eq!(counts(&bench), Some((28, T0, T0 + 6 * SECOND)));
 }
 
 /// A rule like the others' that notifies only.
