@@ -24,6 +24,14 @@ deny:
 bench *ARGS:
     cargo bench --bench ingest -- {{ARGS}}
 
+# What durability costs: the store on and off, and on slow disks.
+durability *ARGS:
+    cargo bench --bench durability -- {{ARGS}}
+
 # What an outage costs everyone; needs a Fluent Bit, see docs/fluent-bit.md.
 outage *ARGS:
     cargo bench --bench outage -- {{ARGS}}
+
+# Fuzzes what reads outside bytes, a minute a target: `just fuzz 1800 body`.
+fuzz *ARGS:
+    .ci/fuzz {{ARGS}}

@@ -6,7 +6,6 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +36,9 @@ use crate::server::connections::Connections;
 use crate::server::control::{About, Control};
 use crate::server::pace::Deadlines;
 use crate::server::{Listener, Role, Server, serve};
+use crate::store::nothing::Nothing;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Store, StoreError};
+use crate::store::{Loaded, Store, StoreError};
 use crate::triage::novel::{Intake, Novel};
 use crate::triage::prompt::Limits;
 use crate::triage::view::View;
@@ -175,7 +175,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
             },
         },
         base: base_watches(&config),
-        store: Box::new(store) as Box<dyn Store>,
+        store,
         loaded,
         metrics: metrics.clone(),
         failpoint,
@@ -209,7 +209,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         stopped: counting,
     }));
     phase.send_replace(Phase::Ready { ledger: ledger.clone(), seed });
-    tracing::info!(store = %config.store.path.display(), watches = ledger.watches().watches().len(), "ready");
+    tracing::info!(store = store_name(&config.store), watches = ledger.watches().watches().len(), "ready");
 
     tokio::select! {
         () = &mut stop => {}
@@ -394,8 +394,8 @@ fn server(
             started_ms,
             about: About {
                 configuration: origin.to_string(),
-                store: config.store.path.display().to_string(),
-                durability: crate::store::sqlite::durability(&config.store.path),
+                store: store_name(&config.store),
+                durability: config.store.path.as_deref().map_or("none", crate::store::sqlite::durability),
                 destinations: names.to_vec(),
             },
         },
@@ -516,11 +516,20 @@ fn provider(settings: &config::Triage) -> Result<triage::model::Provider, Failur
     triage::model::Provider::new(target, patience, reqwest::Client::builder).map_err(Failure::Start)
 }
 
-async fn open_store(settings: &config::Store) -> Result<(SqliteStore, crate::store::Loaded), Failure> {
-    let (path, wait): (PathBuf, Duration) = (settings.path.clone(), Duration::from_secs(settings.lock_wait_seconds));
+async fn open_store(settings: &config::Store) -> Result<(Box<dyn Store>, Loaded), Failure> {
     let seed = getrandom::u64().map_err(|e| Failure::Start(format!("no randomness to be had: {e}")))?;
+    let Some(path) = settings.path.clone() else {
+        tracing::warn!("store.path is empty: what is counted and not yet told is lost when this process ends");
+        return Ok((Box::new(Nothing), Loaded { seed, ..Loaded::default() }));
+    };
+    let wait = Duration::from_secs(settings.lock_wait_seconds);
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, wait, seed)).await;
-    Ok(opened.map_err(|e| Failure::Start(e.to_string()))??)
+    let (store, loaded) = opened.map_err(|e| Failure::Start(e.to_string()))??;
+    Ok((Box::new(store), loaded))
+}
+
+fn store_name(settings: &config::Store) -> String {
+    settings.path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
 }
 
 /// The configured watches; the built-in ones when there are none, or when they are asked for.

@@ -137,8 +137,8 @@ pub struct Time {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// As written; relative to the working directory.
-    pub path: PathBuf,
+    /// As written; relative to the working directory. `None`: nothing survives the process.
+    pub path: Option<PathBuf>,
     pub lock_wait_seconds: u64,
     pub queue_batches: usize,
     pub max_windows: usize,

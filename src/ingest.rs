@@ -363,17 +363,27 @@ impl Ingest {
         let committing = tokio::spawn(async move {
             // Held until the batch is gone: a disk that hangs must not let more and more of them wait.
             let _room = room;
-            let Finished { staged, tally, services, rejects, novelties, around } = batch.finish(delivery, began);
+            let Finished { staged, read, tally, services, rejects, novelties, around } = batch.finish(delivery, began);
+            if tally.read() != read {
+                metrics.tally_faults.inc();
+                tracing::error!(
+                    read,
+                    outcomes = tally.read(),
+                    "a batch's outcomes are not what was read: please report it"
+                );
+            }
             let has_effect = !staged.groups.is_empty();
-            let committed = match ledger.commit(staged).await {
+            let committed = ledger.commit(staged).await;
+            metrics.lines_read.inc_by(read);
+            let committed = match committed {
                 Ok(committed) => committed,
                 Err(_) => {
-                    metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(tally.read());
+                    metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(read);
                     return Answer::Unavailable;
                 }
             };
             if committed.repeat {
-                metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(tally.read());
+                metrics.lines.with_label_values(&[Outcome::Repeat.as_str()]).inc_by(read);
             } else {
                 tally.publish(&metrics);
                 novelties.into_iter().for_each(Novelties::hand_over);
@@ -490,6 +500,7 @@ impl Reading<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if let Some(batch) = &self.batch {
+            self.metrics.lines_read.inc_by(batch.lines_read());
             self.metrics.lines.with_label_values(&[Outcome::Aborted.as_str()]).inc_by(batch.lines_read());
         }
     }

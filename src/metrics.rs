@@ -23,6 +23,8 @@ pub struct Metrics {
     registry: Registry,
     pub lines: IntCounterVec,
     pub rejected: IntCounterVec,
+    pub lines_read: IntCounter,
+    pub tally_faults: IntCounter,
     pub lines_cut: IntCounter,
     pub quarantine_samples: IntGauge,
     pub joins_cut: IntCounter,
@@ -73,6 +75,8 @@ impl Metrics {
         let metrics = Metrics {
             lines: counters(r, "lines_total", "Lines read, by what became of them", &["outcome"])?,
             rejected: counters(r, "rejected_lines_total", "Lines that are no record, by reason", &["reason"])?,
+            lines_read: counter(r, "lines_read_total", "Lines read, counted apart from their outcomes")?,
+            tally_faults: counter(r, "tally_faults_total", "Batches whose outcomes were not what was read")?,
             lines_cut: counter(r, "cut_lines_total", "Lines longer than ingest.max_line_bytes, matched on their head")?,
             quarantine_samples: gauge(r, "quarantine_samples", "Samples of lines that are no record, held")?,
             joins_cut: counter(

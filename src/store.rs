@@ -3,6 +3,7 @@
 //! A leaf. It knows nothing of watches, windows or escalations: they hand it encoded rows. [`Store`] is the
 //! seam behind which SQLite stands ([`sqlite`]).
 
+pub mod nothing;
 pub mod sqlite;
 
 use std::path::PathBuf;

@@ -71,6 +71,39 @@ pub(crate) fn bursts(to: SocketAddr, bodies: &[Body<'_>], times: usize) -> Vec<D
     latencies.into_inner().expect("no sender panicked")
 }
 
+/// A body every `every`, for so many times, over `connections`; from when it was to leave until its answer, so that
+/// one that waits for its turn is slow, too.
+pub(crate) fn paced(
+    to: SocketAddr,
+    bodies: &[Body<'_>],
+    every: Duration,
+    times: usize,
+    connections: usize,
+) -> Vec<Duration> {
+    let latencies = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    let mut open: Vec<Connection> = (0..connections).map(|_| Connection::open(to)).collect();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for connection in &mut open {
+            let (latencies, next) = (&latencies, &next);
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= times {
+                        return;
+                    }
+                    let due = begun + every * place as u32;
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    connection.deliver(bodies[place % bodies.len()]);
+                    latencies.lock().expect("no sender panicked").push(due.elapsed());
+                }
+            });
+        }
+    });
+    latencies.into_inner().expect("no sender panicked")
+}
+
 /// At the level that Fluent Bit compresses with.
 pub(crate) fn zipped(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
     let zip = |body: &[u8]| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,12 +37,18 @@ pub(crate) struct Server {
 impl Server {
     /// The program with one worker, its files in a directory of its own; `watches` as the configuration has them.
     pub(crate) fn emberwatch(watches: &str) -> Server {
+        Server::start(watches, true)
+    }
+
+    /// The same, with a store or without one.
+    pub(crate) fn start(watches: &str, stored: bool) -> Server {
         let home = TempDir::new().expect("a temporary directory");
         let path = |name: &str| home.path().join(name);
+        let store = if stored { path("emberwatch.db") } else { PathBuf::new() };
         let config = format!(
             "{watches}[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[store]\npath = {:?}\n\
              [notify]\nalerts_path = {:?}\n[log]\nformat = \"json\"\n",
-            path("emberwatch.db"),
+            store,
             path("alerts.jsonl")
         );
         std::fs::write(path("emberwatch.toml"), config).expect("the temporary directory takes files");
@@ -122,6 +128,10 @@ impl Server {
         let status = load::get(self.address, "/status").expect("the program tells its status");
         let status: serde_json::Value = serde_json::from_str(&status).expect("as JSON");
         Some(serde_json::from_value(status["lines"].clone()).expect("with the lines by outcome"))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Records a profile until the server ends.

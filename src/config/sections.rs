@@ -102,9 +102,12 @@ fn time(mut section: Section<'_, '_>) -> Time {
 }
 
 fn store(mut section: Section<'_, '_>) -> Store {
-    let path = section.text("path", "the path of a file", text::path);
+    let path = match section.text("path", "the path of a file, or \"\" for none", |text| Ok(PathBuf::from(text))) {
+        Setting::Good(path) => (!path.as_os_str().is_empty()).then_some(path),
+        Setting::Absent | Setting::Faulty => Some(d::STORE_PATH.into()),
+    };
     let store = Store {
-        path: path.good().unwrap_or_else(|| d::STORE_PATH.into()),
+        path,
         lock_wait_seconds: section.whole("lock_wait_seconds", d::LOCK_WAIT_SECONDS),
         queue_batches: section.count("queue_batches", d::QUEUE_BATCHES),
         max_windows: section.count("max_windows", d::MAX_WINDOWS),

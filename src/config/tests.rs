@@ -347,7 +347,7 @@ fn the_environment_wins_over_the_file_key_by_key() {
     let config = world.config();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9");
     assert_eq!((config.server.workers, config.server.max_requests, config.server.max_connections), (5, 7, 1000));
-    assert_eq!((config.store.path.to_str(), config.notify.alerts_path), (Some("/data/db"), None));
+    assert_eq!((config.store.path, config.notify.alerts_path), (Some("/data/db".into()), None));
     assert_eq!((config.log.format, config.builtin_watches), (LogFormat::Json, Some(true)));
     assert_eq!(config.failpoint.as_deref(), Some("after_sync"));
     let Some(Slack { target: SlackTarget::Bot { token, channel, api_url } }) = config.slack else { panic!("a bot") };

@@ -79,11 +79,6 @@ impl Joins {
         self.traces.finish(delivery, out);
     }
 
-    /// Lines taken and not handed on.
-    pub fn held(&self) -> u64 {
-        self.partials.held.lines + self.traces.held.lines
-    }
-
     /// Joins closed so far before their end was seen.
     pub fn cut(&self) -> u64 {
         self.partials.held.cut + self.traces.held.cut

@@ -98,7 +98,7 @@ impl Tally {
         self.rejected.iter().sum()
     }
 
-    /// Every line read.
+    /// All outcomes.
     pub fn read(&self) -> u64 {
         self.matched + self.unmatched + self.joined + self.blank + self.own + self.rejected()
     }
@@ -158,6 +158,8 @@ pub struct Batch {
 
 /// The counts; apart from the reader, so that a record may be read while they change.
 struct Sheet {
+    /// Lines as they came out of the reader: the other side of the tally, counted where none of it is.
+    read: u64,
     tally: Tally,
     /// Watch place, lane and group, in one key.
     groups: HashMap<Vec<u8>, StagedGroup>,
@@ -213,6 +215,7 @@ impl Batch {
     pub fn new(set: Arc<WatchSet>, settings: &Settings, from: From, arrival_ms: i64) -> Batch {
         let tag = from.tag.clone();
         let sheet = Sheet {
+            read: 0,
             tally: Tally::default(),
             groups: HashMap::new(),
             services: Vec::new(),
@@ -245,7 +248,7 @@ impl Batch {
 
     /// Lines so far, those included that wait for what belongs to them.
     pub fn lines_read(&self) -> u64 {
-        self.sheet.tally.read() + self.joins.held()
+        self.sheet.read
     }
 
     pub fn line(&mut self, line: Line<'_>) {
@@ -254,17 +257,21 @@ impl Batch {
         let (set, scratch, sheet, joins) = (&self.set, &mut self.scratch, &mut self.sheet, &mut self.joins);
         sheet.tally.cut += u64::from(line.cut);
         let arrival_ms = self.arrival_ms;
-        self.reader.read(line.bytes, line.cut, delivery, |piece| match piece {
-            Piece::Blank => sheet.tally.blank += 1,
-            Piece::Record(record) => joins.take(record, delivery, &mut |record, joined| {
-                sheet.record(set, scratch, record, arrival_ms, joined);
-            }),
-            Piece::Malformed(reason) => sheet.reject(reason, line),
+        self.reader.read(line.bytes, line.cut, delivery, |piece| {
+            sheet.read += 1;
+            match piece {
+                Piece::Blank => sheet.tally.blank += 1,
+                Piece::Record(record) => joins.take(record, delivery, &mut |record, joined| {
+                    sheet.record(set, scratch, record, arrival_ms, joined);
+                }),
+                Piece::Malformed(reason) => sheet.reject(reason, line),
+            }
         });
     }
 
     /// The rest of the body could not be decoded: one rejected line.
     pub fn undecodable(&mut self, rest: Rest) {
+        self.sheet.read += 1;
         self.sheet.rejected(None);
         self.sheet.rejects.rest(UNDECODABLE, rest);
     }
@@ -282,14 +289,16 @@ impl Batch {
         let novelties = self.sheet.novelties;
         let notes = novelties.as_ref().map(Novelties::notes).unwrap_or_default();
         let staged = Staged { delivery, began, groups, notes };
-        let Sheet { tally, services, rejects, around, .. } = self.sheet;
-        Finished { staged, tally, services, rejects, novelties, around }
+        let Sheet { read, tally, services, rejects, around, .. } = self.sheet;
+        Finished { staged, read, tally, services, rejects, novelties, around }
     }
 }
 
 /// What a request's lines have added up to.
 pub struct Finished {
     pub staged: Staged,
+    /// Lines read; the tally's sum, or a line was lost or counted twice.
+    pub read: u64,
     pub tally: Tally,
     pub services: Vec<ServiceFigures>,
     pub rejects: Rejects,

@@ -144,6 +144,7 @@ impl Control {
                 .into_iter()
                 .map(|outcome| (outcome.to_owned(), self.metrics.lines.with_label_values(&[outcome]).get().into()))
                 .collect();
+        let outcomes: u64 = lines.values().filter_map(Value::as_u64).sum();
         json!({
             "status": phase,
             "version": env!("CARGO_PKG_VERSION"),
@@ -157,6 +158,11 @@ impl Control {
                 "unconfirmed_deliveries": self.metrics.deliveries_unconfirmed.get(),
             },
             "lines": lines,
+            "tally": {
+                "read": self.metrics.lines_read.get(),
+                "outcomes": outcomes,
+                "faulty_batches": self.metrics.tally_faults.get(),
+            },
             "watches": watching.as_ref().map(|l| l.watches().watches().len()),
             "firing": firing,
             "triage": self.triage.standing(),
