@@ -13,6 +13,7 @@ mod joins;
 mod kills;
 mod model;
 mod operation;
+mod prometheus;
 mod quarantine;
 mod real;
 mod records;
