@@ -3,6 +3,7 @@
 //! test says so and passes. Beside it, for everyone: rules, dashboard and `docs/metrics.md` name the metrics there are.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -97,6 +98,18 @@ fn dashboard() -> Vec<(String, String)> {
     queries.collect()
 }
 
+/// Fit to stand in a URL.
+fn escaped(query: &str) -> String {
+    query.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() {
+            text.push(char::from(byte));
+        } else {
+            write!(text, "%{byte:02X}").expect("writing to a string");
+        }
+        text
+    })
+}
+
 // === impl Prometheus ===
 
 impl Prometheus {
@@ -162,10 +175,7 @@ impl Prometheus {
 
     /// Values of the series that a query finds.
     fn query(&self, query: &str) -> Vec<f64> {
-        let escaped = query.bytes().fold(String::new(), |text, byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => text + char::from(byte).encode_utf8(&mut [0; 4]),
-            other => text + &format!("%{other:02X}"),
-        });
+        let escaped = escaped(query);
         let found = self.ask(&format!("/api/v1/query?query={escaped}"));
         let series = found["result"].as_array().expect("a list of series");
         let value = |series: &Value| series["value"][1].as_str()?.parse().ok();
