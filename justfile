@@ -20,6 +20,10 @@ check:
 deny:
     .ci/run deny
 
+# What deploy/ ships, with whatever of the tools is here; deploy/README.md says which they are.
+deploy-check *STEPS:
+    deploy/check {{STEPS}}
+
 # CPU seconds per GB and per million lines; see benches/README.md.
 bench *ARGS:
     cargo bench --bench ingest -- {{ARGS}}
