@@ -42,6 +42,11 @@ pub struct Name {
 type Part = for<'a> fn(&Access<'a>) -> Option<Value<'a>>;
 
 impl Name {
+    /// It is what an access line says as its status.
+    pub fn is_status(&self) -> bool {
+        self.path == "status"
+    }
+
     pub fn of(path: &str) -> Name {
         Name { path: path.to_owned(), is_around: is_around(path), part: access_part(path) }
     }
@@ -166,6 +171,15 @@ impl<'a> Record<'a> {
     /// It has a request's fields: the line of a server that logs JSON.
     pub fn is_request(&self) -> bool {
         matches!(self.body, Body::Fields) && self.known.request
+    }
+
+    /// The status of an access line, where nothing but it says how bad the line is: then it is what rules find under
+    /// `status`, and of it alone they find what stands under `level`.
+    pub fn plain_status(&self) -> Option<u16> {
+        match &self.body {
+            Body::Access(access, _) if access.status != 0 && self.known.level.is_none() => Some(access.status),
+            _ => None,
+        }
     }
 
     /// Names of the body's own fields, at most so many, in the order written.

@@ -4,11 +4,18 @@
 //! and the texts that rules look for in the message are searched by one automaton; only when it hits are
 //! the single texts looked for. A test on a field that is not there (or is null) is false, `ne` included;
 //! `exists: false` and `not` are the ways to ask for absence.
+//!
+//! Of an access line most rules ask only what its status says: for each status that is found out once ([`given`]).
+
+mod given;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+
+use given::{Given, Left};
 
 use super::rule::pattern::Pattern;
 use super::rule::{Expr, Literal, Op, Rule};
@@ -30,6 +37,7 @@ pub struct Program {
     /// the latter, and a record is of one service.
     of_any: Vec<usize>,
     of_services: HashMap<Box<[u8]>, Vec<usize>>,
+    given: Given,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,14 +46,15 @@ enum FieldName {
     Body(Name),
 }
 
+#[derive(Clone)]
 enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
     /// The field, by its place in `fields`.
-    Test(usize, Test),
+    Test(usize, Arc<Test>),
     /// The message contains one of these texts.
-    Message(Vec<Box<[u8]>>),
+    Message(Arc<[Box<[u8]>]>),
 }
 
 enum Test {
@@ -126,7 +135,7 @@ impl Program {
         let all = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&texts);
         let needles = if texts.is_empty() { None } else { all.ok() };
         let are_plain = !texts.iter().any(|text| text.iter().any(|b| matches!(b, b'"' | b'\\')));
-        Program { fields, rules, of_any, of_services, needles, are_plain }
+        Program { fields, rules, of_any, of_services, needles, are_plain, given: Given::default() }
     }
 
     fn of_service(&self, record: &Record<'_>) -> &[usize] {
@@ -144,13 +153,28 @@ impl Program {
         let mut reading = Reading { program: self, record, values, message: None };
         // In the order of the rules: those of any service and those of this one.
         let mut of_service = self.of_service(record).iter().copied().peekable();
-        for place in self.of_any.iter().copied() {
+        let mut before = |reading: &mut Reading<'_, 'a>, place, hit: &mut _| {
             while let Some(earlier) = of_service.next_if(|of| *of < place) {
-                reading.tell(earlier, &mut hit);
+                reading.tell(earlier, hit);
             }
-            reading.tell(place, &mut hit);
+        };
+        match record.plain_status().and_then(|status| self.given(status)) {
+            Some(left) => {
+                for Left { place, rule } in left {
+                    before(&mut reading, *place, &mut hit);
+                    if rule.as_ref().is_none_or(|rule| reading.holds(rule)) {
+                        hit(*place);
+                    }
+                }
+            }
+            None => {
+                for place in self.of_any.iter().copied() {
+                    before(&mut reading, place, &mut hit);
+                    reading.tell(place, &mut hit);
+                }
+            }
         }
-        of_service.for_each(|place| reading.tell(place, &mut hit));
+        before(&mut reading, usize::MAX, &mut hit);
         scratch.values = recycled(reading.values);
     }
 }
@@ -182,12 +206,12 @@ fn node(expr: &Expr, fields: &mut Vec<FieldName>, mut texts: Option<&mut Vec<Box
             let (mut nodes, mut messages) = (Vec::new(), Vec::new());
             for expr in any {
                 match node(expr, fields, texts.as_deref_mut()) {
-                    Node::Message(texts) => messages.extend(texts),
+                    Node::Message(texts) => messages.extend_from_slice(&texts),
                     other => nodes.push(other),
                 }
             }
             if !messages.is_empty() {
-                nodes.push(Node::Message(messages));
+                nodes.push(Node::Message(messages.into()));
             }
             Node::Any(nodes)
         }
@@ -195,7 +219,7 @@ fn node(expr: &Expr, fields: &mut Vec<FieldName>, mut texts: Option<&mut Vec<Box
         Expr::Test { field, op: Op::Contains(text) } if field == "message" && texts.is_some() => {
             let text: Box<[u8]> = text.as_bytes().into();
             texts.into_iter().for_each(|texts| texts.push(text.clone()));
-            Node::Message(vec![text])
+            Node::Message([text].into())
         }
         Expr::Test { field, op } => {
             let name = match Derived::from_name(field) {
@@ -206,7 +230,7 @@ fn node(expr: &Expr, fields: &mut Vec<FieldName>, mut texts: Option<&mut Vec<Box
                 fields.push(name);
                 fields.len() - 1
             });
-            Node::Test(place, test(op))
+            Node::Test(place, Arc::new(test(op)))
         }
     }
 }
@@ -277,21 +301,14 @@ impl<'a> Reading<'_, 'a> {
             Some(FieldName::Derived(Derived::Level)) => {
                 let of_record = self.record.level();
                 level = Some(of_record);
-                Some(Value::Text(Text::plain(of_record.as_str().as_bytes())))
+                Some(of_level(of_record))
             }
             Some(FieldName::Derived(derived)) => self.record.derived(*derived),
             Some(FieldName::Body(name)) => self.record.body_named(name),
             None => None,
         };
-        let value = value.filter(|v| *v != Value::Null);
-        let number = match &value {
-            Some(Value::Number(raw)) => number_of(raw),
-            Some(Value::Text(text)) => number_of(text.raw()),
-            Some(Value::Int(n)) => Some(*n as f64),
-            _ => None,
-        };
         if let Some(slot) = self.values.get_mut(place) {
-            *slot = Some(Seen { value, number, level });
+            *slot = Some(Seen::of(value, level));
         }
     }
 
@@ -313,6 +330,23 @@ impl<'a> Reading<'_, 'a> {
         });
         message.as_deref()
     }
+}
+
+impl<'a> Seen<'a> {
+    fn of(value: Option<Value<'a>>, level: Option<Level>) -> Seen<'a> {
+        let value = value.filter(|v| *v != Value::Null);
+        let number = match &value {
+            Some(Value::Number(raw)) => number_of(raw),
+            Some(Value::Text(text)) => number_of(text.raw()),
+            Some(Value::Int(n)) => Some(*n as f64),
+            _ => None,
+        };
+        Seen { value, number, level }
+    }
+}
+
+fn of_level(level: Level) -> Value<'static> {
+    Value::Text(Text::plain(level.as_str().as_bytes()))
 }
 
 fn holds(test: &Test, seen: &Seen<'_>) -> bool {
