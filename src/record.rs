@@ -37,7 +37,7 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use access::Access;
-use body::{docker_line, object_in, text_body};
+use body::{docker_line, escaped_access, object_in, text_body};
 use envelope::Envelope;
 use index::{Depth, Index};
 use json::{Field, Malformed, Span, Value, Walker};
@@ -179,21 +179,42 @@ impl Reader {
     pub fn read(&mut self, line: &[u8], cut: bool, delivery: Delivery<'_>, mut each: impl FnMut(Piece<'_, '_>)) {
         // A byte order mark, as a file that begins with one brings it through `tail`.
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        if !cut
-            && let Some(known) = self.shapes.find(line)
-            && is_string(&mut self.index, line, &known.text)
-        {
-            let (mut own, inner) = (recycled(std::mem::take(&mut self.own)), recycled(std::mem::take(&mut self.inner)));
-            known.own(&mut own);
-            self.exception.take();
-            let Range { start, end } = known.record();
-            let (shape, exception) = (Some(known.id), &self.exception);
-            let scene = Scene { line, place: (start, end), index: &self.index, delivery, cut, exception, shape };
-            let record = Record::new(scene, known.envelope(), own, inner, (&mut self.text, &mut self.plain));
-            each(Piece::Record(&record));
-            self.own = recycled(record.own);
-            self.inner = recycled(record.inner);
-            return;
+        if !cut && let Some(known) = self.shapes.find(line) {
+            let log = known.log();
+            // It sees itself that its string ends where it should.
+            let access = if wrapped::containerd(log.raw()).is_none() { escaped_access(log) } else { None };
+            if access.is_some() || is_string(&mut self.index, line, &known.text) {
+                let mut own = Vec::new();
+                if known.has_own() {
+                    own = recycled(std::mem::take(&mut self.own));
+                    known.own(&mut own);
+                }
+                self.exception.take();
+                let Range { start, end } = known.record();
+                if access.is_some() {
+                    // Nothing in it is ever walked.
+                    self.index.clear();
+                }
+                let (shape, exception) = (Some(known.id), &self.exception);
+                let scene = Scene { line, place: (start, end), index: &self.index, delivery, cut, exception, shape };
+                let envelope = Envelope::alike(known);
+                let record = match access {
+                    Some(body) => Record::of_access(scene, envelope, own, body),
+                    None => {
+                        let inner = recycled(std::mem::take(&mut self.inner));
+                        Record::new(scene, envelope, own, inner, (&mut self.text, &mut self.plain))
+                    }
+                };
+                each(Piece::Record(&record));
+                // Buffers that were not needed stay where they are.
+                if record.own.capacity() > 0 {
+                    self.own = recycled(record.own);
+                }
+                if record.inner.capacity() > 0 {
+                    self.inner = recycled(record.inner);
+                }
+                return;
+            }
         }
         self.index.build(line);
         let walker = Walker::of_line(line, &self.index).cut(cut);
@@ -299,6 +320,29 @@ struct Scene<'a> {
 // === impl Record ===
 
 impl<'a> Record<'a> {
+    /// Of a line whose `log` is an access line, as `body`.
+    fn of_access(scene: Scene<'a>, envelope: Envelope<'a>, own: Vec<Field<'a>>, body: Body<'a>) -> Self {
+        let Scene { line, place, index, delivery, cut, exception, shape } = scene;
+        let mut known = Known::default();
+        own.iter().for_each(|field| known.take(field));
+        Record {
+            line,
+            place,
+            cut,
+            of_docker: false,
+            index,
+            delivery,
+            shape,
+            envelope,
+            own,
+            inner: Vec::new(),
+            body,
+            plain: None,
+            known,
+            exception,
+        }
+    }
+
     fn new(
         scene: Scene<'a>,
         mut envelope: Envelope<'a>,
@@ -340,12 +384,12 @@ impl<'a> Record<'a> {
                         of_docker = true;
                         envelope.take_stream(stream);
                         inner.clear();
-                        text_body(log, index, buffers)
+                        text_body(log, buffers)
                     }
                     None => (Body::Fields, None),
                 }
             }
-            Some(Value::Text(log)) => text_body(log, index, buffers),
+            Some(Value::Text(log)) => text_body(log, buffers),
             Some(Value::Object(span)) if inner_object(span.start(), span.end(), span.depth) => (Body::Fields, None),
             Some(Value::Number(raw) | Value::Array(Span { raw, .. }) | Value::Object(Span { raw, .. })) => {
                 (Body::Text(raw), None)

@@ -268,7 +268,11 @@ fn split_request(request: &[u8]) -> (&[u8], &[u8], &[u8]) {
     if method == 0 || !request[0].is_ascii_uppercase() {
         return NONE;
     }
-    let (path, protocol) = match memrchr(b' ', target) {
+    // Mostly `HTTP/1.1` and its like, in whose eight bytes is no blank.
+    let usual = target.len().checked_sub(9).filter(
+        |at| matches!(&target[*at..], [b' ', b'H', b'T', b'T', b'P', b'/', tail @ ..] if !tail.contains(&b' ')),
+    );
+    let (path, protocol) = match usual.or_else(|| memrchr(b' ', target)) {
         Some(at) if target[at + 1..].starts_with(b"HTTP/") => (&target[..at], &target[at + 1..]),
         // Without a protocol only a path tells HTTP/0.9 from two words of some other protocol.
         _ if target.starts_with(b"/") => (target, &[][..]),

@@ -1,6 +1,5 @@
 //! What a `log` turns out to hold: an object, behind a header or in docker's own form, an access line, a text.
 
-use super::index::Index;
 use super::json::{Field, Value};
 use super::text::Text;
 use super::{Body, access, colours, wrapped};
@@ -29,19 +28,21 @@ pub(super) fn docker_line<'a>(fields: &[Field<'a>]) -> Option<(Text<'a>, Text<'a
     (of("time").is_some() && matches!(stream.raw(), b"stdout" | b"stderr")).then_some((log, stream))
 }
 
+/// The body of a text that is an access line and needs no copy without escapes, as most of them. That its bytes are
+/// all of one string need not be known.
+#[inline]
+pub(super) fn escaped_access<'a>(log: Text<'a>) -> Option<Body<'a>> {
+    let access = if log.escapes() == 1 { access::escaped::parse(log.raw())? } else { return None };
+    Some(Body::Access(access, log.of_quotes()))
+}
+
 /// The body of a text, and the text without colours where it has some.
 pub(super) fn text_body<'a>(
     log: Text<'a>,
-    index: &Index,
     buffers: (&'a mut Vec<u8>, &'a mut Vec<u8>),
 ) -> (Body<'a>, Option<&'a [u8]>) {
-    // Most texts that are access lines need no copy without escapes.
-    if log.escapes() == 1
-        && index.escapes_only_quotes()
-        && memchr::memchr(0x1b, log.raw()).is_none()
-        && let Some(access) = access::escaped::parse(&log, index)
-    {
-        return (Body::Access(access, log.of_quotes()), None);
+    if let Some(body) = escaped_access(log) {
+        return (body, None);
     }
     let text = log.decode(buffers.0).trim_ascii_end();
     let mut plain = None;

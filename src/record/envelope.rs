@@ -8,23 +8,41 @@
 
 use super::json::{Field, Span, Value};
 use super::kubernetes::{self, Kubernetes};
+use super::shape::Known;
 use super::text::Text;
 
+/// Moved with every line: what few ask for is behind a pointer, or stays where the line's shape says that it is.
 #[derive(Clone, Default)]
 pub struct Envelope<'a> {
     pub date: Option<Value<'a>>,
     pub log: Option<Value<'a>>,
-    container_id: Option<Value<'a>>,
-    container_name: Option<Value<'a>>,
-    source: Option<Value<'a>>,
-    stream: Option<Value<'a>>,
-    ec2_instance_id: Option<Value<'a>>,
-    ecs_cluster: Option<Value<'a>>,
-    ecs_task_arn: Option<Value<'a>>,
-    ecs_task_definition: Option<Value<'a>>,
-    /// What few records have: this is moved with every line.
+    /// Of a line that looks like an earlier one, until something is added.
+    alike: Option<Known<'a>>,
+    /// Of any other.
+    read: Option<Box<Read<'a>>>,
+}
+
+#[derive(Clone, Default)]
+struct Read<'a> {
+    /// By [`Slot`].
+    values: [Option<Value<'a>>; SLOTS],
     rare: Option<Box<Rare<'a>>>,
 }
+
+/// What an envelope has beside date and log, in the order of [`Envelope::values`].
+#[derive(Clone, Copy)]
+enum Slot {
+    ContainerId,
+    ContainerName,
+    Source,
+    Stream,
+    Instance,
+    Cluster,
+    Task,
+    Definition,
+}
+
+const SLOTS: usize = Slot::Definition as usize + 1;
 
 /// Kubernetes, and lines cut in pieces.
 #[derive(Clone, Default)]
@@ -58,55 +76,63 @@ pub(super) const NAMES: [&str; 14] = [
 ];
 
 /// How many values an envelope has, apart from the rare ones.
-pub(super) const VALUES: usize = 10;
+pub(super) const VALUES: usize = 2 + SLOTS;
 
 /// Hex digits that the ECS agent hangs on a container's name.
 const NAME_TAIL: usize = 20;
 
 impl<'a> Envelope<'a> {
-    /// All that it holds, in the order of [`Envelope::of_values`]; `None` where there is more to it.
+    /// Date, log and the others, in the order of their slots; `None` where there is more to it.
     pub(super) fn values(&self) -> Option<[Option<Value<'a>>; VALUES]> {
-        self.rare.is_none().then_some([
-            self.date,
-            self.log,
-            self.container_id,
-            self.container_name,
-            self.source,
-            self.stream,
-            self.ec2_instance_id,
-            self.ecs_cluster,
-            self.ecs_task_arn,
-            self.ecs_task_definition,
-        ])
+        if self.rare().is_some() {
+            return None;
+        }
+        use Slot::{Cluster, ContainerId, ContainerName, Definition, Instance, Source, Stream, Task};
+        let [id, name, source, stream] = [ContainerId, ContainerName, Source, Stream].map(|slot| self.get(slot));
+        let [host, cluster, task, definition] = [Instance, Cluster, Task, Definition].map(|slot| self.get(slot));
+        Some([self.date, self.log, id, name, source, stream, host, cluster, task, definition])
+    }
+
+    /// Of a line that looks like an earlier one.
+    #[inline]
+    pub(super) fn alike(known: Known<'a>) -> Envelope<'a> {
+        Envelope { date: known.of_envelope(0), log: Some(Value::Text(known.log())), alike: Some(known), read: None }
     }
 
     #[inline]
-    pub(super) fn of_values(values: [Option<Value<'a>>; VALUES]) -> Envelope<'a> {
-        let [
-            date,
-            log,
-            container_id,
-            container_name,
-            source,
-            stream,
-            ec2_instance_id,
-            ecs_cluster,
-            ecs_task_arn,
-            ecs_task_definition,
-        ] = values;
-        Envelope {
-            date,
-            log,
-            container_id,
-            container_name,
-            source,
-            stream,
-            ec2_instance_id,
-            ecs_cluster,
-            ecs_task_arn,
-            ecs_task_definition,
-            rare: None,
+    fn get(&self, slot: Slot) -> Option<Value<'a>> {
+        match &self.alike {
+            Some(known) => known.of_envelope(2 + slot as usize),
+            None => *self.read.as_ref()?.values.get(slot as usize)?,
         }
+    }
+
+    /// For what is to be put into it.
+    fn to_fill(&mut self) -> &mut Read<'a> {
+        let values = |known: Known<'a>| std::array::from_fn(|slot| known.of_envelope(2 + slot));
+        let alike = &mut self.alike;
+        self.read.get_or_insert_with(|| match alike.take() {
+            Some(known) => Box::new(Read { values: values(known), rare: None }),
+            None => Box::default(),
+        })
+    }
+
+    fn slot(&mut self, slot: Slot) -> &mut Option<Value<'a>> {
+        let [id, name, source, stream, host, cluster, task, definition] = &mut self.to_fill().values;
+        match slot {
+            Slot::ContainerId => id,
+            Slot::ContainerName => name,
+            Slot::Source => source,
+            Slot::Stream => stream,
+            Slot::Instance => host,
+            Slot::Cluster => cluster,
+            Slot::Task => task,
+            Slot::Definition => definition,
+        }
+    }
+
+    fn rare_to_fill(&mut self) -> &mut Rare<'a> {
+        self.to_fill().rare.get_or_insert_default()
     }
 
     /// Keeps `field` if it is the envelope's; of equal keys the last one counts.
@@ -114,25 +140,25 @@ impl<'a> Envelope<'a> {
         let slot = match field.key.raw() {
             b"date" => &mut self.date,
             b"log" => &mut self.log,
-            b"container_id" => &mut self.container_id,
-            b"container_name" => &mut self.container_name,
-            b"source" => &mut self.source,
-            b"stream" => &mut self.stream,
-            b"ec2_instance_id" => &mut self.ec2_instance_id,
-            b"ecs_cluster" => &mut self.ecs_cluster,
-            b"ecs_task_arn" => &mut self.ecs_task_arn,
-            b"ecs_task_definition" => &mut self.ecs_task_definition,
+            b"container_id" => self.slot(Slot::ContainerId),
+            b"container_name" => self.slot(Slot::ContainerName),
+            b"source" => self.slot(Slot::Source),
+            b"stream" => self.slot(Slot::Stream),
+            b"ec2_instance_id" => self.slot(Slot::Instance),
+            b"ecs_cluster" => self.slot(Slot::Cluster),
+            b"ecs_task_arn" => self.slot(Slot::Task),
+            b"ecs_task_definition" => self.slot(Slot::Definition),
             b"kubernetes" => match field.value {
                 Value::Object(span) => {
-                    self.rare.get_or_insert_default().kubernetes = Some(span);
+                    self.rare_to_fill().kubernetes = Some(span);
                     return true;
                 }
                 _ => return false,
             },
-            b"partial_message" => &mut self.rare.get_or_insert_default().partial_message,
-            b"partial_id" => &mut self.rare.get_or_insert_default().partial_id,
-            b"partial_ordinal" => &mut self.rare.get_or_insert_default().partial_ordinal,
-            b"partial_last" => &mut self.rare.get_or_insert_default().partial_last,
+            b"partial_message" => &mut self.rare_to_fill().partial_message,
+            b"partial_id" => &mut self.rare_to_fill().partial_id,
+            b"partial_ordinal" => &mut self.rare_to_fill().partial_ordinal,
+            b"partial_last" => &mut self.rare_to_fill().partial_last,
             // Added by newer Fluent Bits (group attributes); nobody's log text.
             b"__internal__" => return true,
             _ => return false,
@@ -145,7 +171,7 @@ impl<'a> Envelope<'a> {
     /// of ECS is not the Kubernetes filter's: there the map is the application's own, merged into the record.
     pub fn read_kubernetes(&mut self, walk: impl Fn(Span<'a>, &mut dyn FnMut(Field<'a>))) {
         let Some(span) = self.kubernetes() else { return };
-        if self.container_id.is_some() || self.ecs_task_arn.is_some() || self.ecs_task_definition.is_some() {
+        if [Slot::ContainerId, Slot::Task, Slot::Definition].into_iter().any(|slot| self.get(slot).is_some()) {
             return;
         }
         let mut cube = Kubernetes::default();
@@ -153,7 +179,7 @@ impl<'a> Envelope<'a> {
         if let Some(Value::Object(labels)) = cube.labels {
             walk(labels, &mut |field| cube.take_label(&field));
         }
-        self.rare.get_or_insert_default().cube = Some(cube);
+        self.rare_to_fill().cube = Some(cube);
     }
 
     /// The Kubernetes filter's map, for who looks for a path in it.
@@ -161,8 +187,9 @@ impl<'a> Envelope<'a> {
         self.rare()?.kubernetes
     }
 
+    #[inline]
     fn rare(&self) -> Option<&Rare<'a>> {
-        self.rare.as_deref()
+        self.read.as_ref()?.rare.as_deref()
     }
 
     fn cube(&self) -> Option<&Kubernetes<'a>> {
@@ -171,14 +198,14 @@ impl<'a> Envelope<'a> {
 
     /// What containerd's prefix or docker's file says of the stream, where the record itself says nothing.
     pub fn take_stream(&mut self, stream: Text<'a>) {
-        self.stream.get_or_insert(Value::Text(stream));
+        self.slot(Slot::Stream).get_or_insert(Value::Text(stream));
     }
 
     /// The application by its labels or its pod's owner, also by the tag of its container's file.
     pub fn kubernetes_service(&self, tag: Option<&'a [u8]>) -> Option<Text<'a>> {
         match self.cube() {
             Some(cube) => cube.service(),
-            None if self.container_name.is_none() => {
+            None if self.get(Slot::ContainerName).is_none() => {
                 let (pod, _) = kubernetes::of_tag(tag?)?;
                 Some(Text::plain(kubernetes::owner(pod)))
             }
@@ -188,7 +215,8 @@ impl<'a> Envelope<'a> {
 
     /// Metadata of a task, but of no container: sent straight to the router, which makes such records itself too.
     pub fn is_of_task_alone(&self) -> bool {
-        self.ecs_task_arn.is_some() && self.container_id.is_none() && self.container_name.is_none()
+        let has = |slot| self.get(slot).is_some();
+        has(Slot::Task) && !has(Slot::ContainerId) && !has(Slot::ContainerName)
     }
 
     /// GELF, as `format gelf` writes it: the message in `short_message`, the time in `timestamp`, every other
@@ -198,10 +226,11 @@ impl<'a> Envelope<'a> {
         let has = |own: &[Field<'a>], name: &[u8]| own.iter().any(|f| f.key.raw() == name);
         // Genuine GELF has none of the envelope's own keys; a record that has them is not to be overruled by
         // what an application put beside them.
-        let enveloped = [self.log, self.date, self.container_id, self.container_name]
-            .into_iter()
-            .chain([self.ecs_cluster, self.ecs_task_arn, self.ecs_task_definition])
-            .any(|value| value.is_some());
+        let enveloped = self.log.is_some()
+            || self.date.is_some()
+            || [Slot::ContainerId, Slot::ContainerName, Slot::Cluster, Slot::Task, Slot::Definition]
+                .into_iter()
+                .any(|slot| self.get(slot).is_some());
         if enveloped || !has(own, b"short_message") || !has(own, b"version") {
             return;
         }
@@ -224,18 +253,18 @@ impl<'a> Envelope<'a> {
     /// application's when no container driver is there to have set them.
     pub fn raw(&self, name: &str) -> Option<Value<'a>> {
         match name {
-            "container_id" => self.container_id,
-            "container_name" => self.container_name,
-            "ec2_instance_id" => self.ec2_instance_id,
-            "ecs_cluster" => self.ecs_cluster,
-            "ecs_task_arn" => self.ecs_task_arn,
-            "ecs_task_definition" => self.ecs_task_definition,
+            "container_id" => self.get(Slot::ContainerId),
+            "container_name" => self.get(Slot::ContainerName),
+            "ec2_instance_id" => self.get(Slot::Instance),
+            "ecs_cluster" => self.get(Slot::Cluster),
+            "ecs_task_arn" => self.get(Slot::Task),
+            "ecs_task_definition" => self.get(Slot::Definition),
             "partial_message" => self.rare()?.partial_message,
             "partial_id" => self.rare()?.partial_id,
             "partial_ordinal" => self.rare()?.partial_ordinal,
             "partial_last" => self.rare()?.partial_last,
-            "source" if self.container_id.is_none() => self.source,
-            "stream" => self.stream,
+            "source" if self.get(Slot::ContainerId).is_none() => self.get(Slot::Source),
+            "stream" => self.get(Slot::Stream),
             "log" => self.log,
             "date" => self.date,
             _ => None,
@@ -244,8 +273,8 @@ impl<'a> Envelope<'a> {
 
     /// The cluster's name, also where its ARN is given, or only the task's (`…:task/CLUSTER/ID`).
     pub fn cluster(&self) -> Option<Text<'a>> {
-        text(self.ecs_cluster).map(|name| after_last(name, b'/')).or_else(|| {
-            let arn = text(self.ecs_task_arn)?;
+        text(self.get(Slot::Cluster)).map(|name| after_last(name, b'/')).or_else(|| {
+            let arn = text(self.get(Slot::Task))?;
             let mut parts = arn.raw().rsplit(|b| *b == b'/');
             let (_, cluster, kind) = (parts.next()?, parts.next()?, parts.next()?);
             kind.ends_with(b":task").then(|| part(arn, cluster))
@@ -253,13 +282,13 @@ impl<'a> Envelope<'a> {
     }
 
     pub fn family(&self) -> Option<Text<'a>> {
-        let definition = text(self.ecs_task_definition)?;
+        let definition = text(self.get(Slot::Definition))?;
         Some(split_revision(definition).0)
     }
 
     /// Of the task definition; in Kubernetes the version that the labels give.
     pub fn revision(&self) -> Option<Text<'a>> {
-        match text(self.ecs_task_definition) {
+        match text(self.get(Slot::Definition)) {
             Some(definition) => split_revision(definition).1,
             None => self.cube()?.version,
         }
@@ -267,19 +296,19 @@ impl<'a> Envelope<'a> {
 
     /// The task's id: what follows the last `/` of its ARN. In Kubernetes the pod.
     pub fn task(&self) -> Option<Text<'a>> {
-        let Some(arn) = text(self.ecs_task_arn) else { return self.cube()?.pod };
+        let Some(arn) = text(self.get(Slot::Task)) else { return self.cube()?.pod };
         arn.raw().starts_with(b"arn:").then(|| after_last(arn, b'/'))
     }
 
     pub fn host(&self) -> Option<Text<'a>> {
-        text(self.ec2_instance_id).or_else(|| self.cube()?.host)
+        text(self.get(Slot::Instance)).or_else(|| self.cube()?.host)
     }
 
     /// `stdout` or `stderr`, where a container driver said so.
     pub fn source(&self) -> Option<Text<'a>> {
-        match (self.container_id, self.container_name) {
-            (None, None) => text(self.stream),
-            _ => text(self.source).or_else(|| text(self.stream)),
+        match (self.get(Slot::ContainerId), self.get(Slot::ContainerName)) {
+            (None, None) => text(self.get(Slot::Stream)),
+            _ => text(self.get(Slot::Source)).or_else(|| text(self.get(Slot::Stream))),
         }
     }
 
@@ -320,10 +349,10 @@ impl<'a> Envelope<'a> {
     /// can choose goes into it; without a container's id, whatever else tells containers apart.
     pub fn stream_key(&self) -> u64 {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        let id = self.container_id.filter(|value| matches!(value, Value::Text(_)));
-        let names = [self.container_name, self.ecs_task_arn, self.ec2_instance_id];
+        let id = self.get(Slot::ContainerId).filter(|value| matches!(value, Value::Text(_)));
+        let names = [Slot::ContainerName, Slot::Task, Slot::Instance].map(|slot| self.get(slot));
         let places = if id.is_some() { [id, None, None] } else { names };
-        for value in places.into_iter().chain([self.source, self.stream]) {
+        for value in places.into_iter().chain([self.get(Slot::Source), self.get(Slot::Stream)]) {
             let raw = match value {
                 Some(Value::Text(text)) => text.raw(),
                 _ => b"",
@@ -339,7 +368,7 @@ impl<'a> Envelope<'a> {
         if let Some(name) = tag.and_then(container_of_tag) {
             return Some(Text::plain(name));
         }
-        let Some(name) = text(self.container_name) else {
+        let Some(name) = text(self.get(Slot::ContainerName)) else {
             return match self.cube() {
                 Some(cube) => cube.container,
                 None => kubernetes::of_tag(tag?).map(|(_, container)| Text::plain(container)),

@@ -19,7 +19,6 @@ const BLOCK: usize = 64;
 #[derive(Default)]
 pub struct Index {
     words: Vec<Marks>,
-    strange: bool,
 }
 
 /// What stands in 64 bytes: bit `i` of the marks at `w` speaks of byte `64 * w + i`.
@@ -35,16 +34,21 @@ pub struct Marks {
 }
 
 impl Index {
+    /// Of a line in which nobody is to look.
+    pub(super) fn clear(&mut self) {
+        self.words.clear();
+    }
+
     pub fn build(&mut self, line: &[u8]) {
         self.words.clear();
-        self.strange = self.extend(line, 0, &mut Carry::default()) != 0;
+        self.extend(line, 0, &mut Carry::default());
     }
 
     /// The same for a piece of a longer text: `carry` is what the piece before left. (The nested quotes are
     /// then right only for runs of backslashes that lie within the piece; who cuts values needs none.)
     pub fn build_on(&mut self, piece: &[u8], carry: &mut Carry) {
         self.words.clear();
-        self.strange = self.extend(piece, 0, carry) != 0;
+        self.extend(piece, 0, carry);
     }
 
     /// The masks of one string of the line, whose content stands at `text`: right from its first byte up to the
@@ -55,21 +59,16 @@ impl Index {
         let end = line.len().min((text.end / BLOCK + 1) * BLOCK);
         self.words.clear();
         self.words.resize(first, Marks::default());
-        let head = u64::MAX << (text.start % BLOCK);
-        self.strange = self.extend(line.get(..end).unwrap_or(line), first, &mut Carry::default()) & head != 0;
+        self.extend(line.get(..end).unwrap_or(line), first, &mut Carry::default());
     }
 
-    /// Adds the marks of all blocks from number `first` on. Answers escapes other than `\"`: of the first block in
-    /// their places, of all further ones in any.
-    fn extend(&mut self, line: &[u8], first: usize, carry: &mut Carry) -> u64 {
+    /// Adds the marks of all blocks from number `first` on.
+    fn extend(&mut self, line: &[u8], first: usize, carry: &mut Carry) {
         let (blocks, tail) = line.as_chunks::<BLOCK>();
         let blocks = blocks.get(first..).unwrap_or_default();
-        let mut strange = 0;
         let mut word = first;
         self.words.extend(blocks.iter().map(|block| {
-            let (marks, escaped) = marks(line, word, classify(block), carry);
-            let others = escaped & !(marks.quotes | marks.nested);
-            strange |= if word == first || others == 0 { others } else { u64::MAX };
+            let (marks, _) = marks(line, word, classify(block), carry);
             word += 1;
             marks
         }));
@@ -80,23 +79,15 @@ impl Index {
                 head.copy_from_slice(tail);
             }
             let (marks, escaped) = marks(line, word, classify(&last), carry);
-            let others = escaped & !(marks.quotes | marks.nested);
-            strange |= if word == first || others == 0 { others } else { u64::MAX };
             self.words.push(marks);
             // The byte after the tail is the next piece's first, not the padding.
             *carry = Carry { escapes_next: escaped >> tail.len() & 1, last_two: 0 };
         }
-        strange
     }
 
     /// Quotes and brackets at the text's own nesting, 64 bytes a pair.
     pub fn outer(&self) -> impl Iterator<Item = (u64, u64)> {
         self.words.iter().map(|marks| (marks.quotes, marks.brackets))
-    }
-
-    /// Whether the only escape in what was built is `\"`, one backslash before each. (In doubt it is not.)
-    pub fn escapes_only_quotes(&self) -> bool {
-        !self.strange
     }
 
     #[inline]

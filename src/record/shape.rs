@@ -5,13 +5,14 @@
 //! whoever walks it is in the same state wherever the bytes were the same so far, a date made of digits is one
 //! number whatever its digits, and a string ends at its first quote that is not escaped. So there are just two
 //! things to look at in such a line: that its date is digits, and that the content of its `log` holds no such
-//! quote. The latter is for the [`Reader`](super::Reader) to see, when it has found where quotes stand.
+//! quote. The latter is for the [`Reader`](super::Reader) to see.
 //!
 //! Bounds: so many shapes of so many bytes; each has one place to be, beside one other, and whoever comes there
 //! third drives one out. A line is hashed and compared at four places at the most, whatever was sent before.
 
 use std::ops::Range;
 
+use wide::u8x16;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::envelope::{Envelope, VALUES};
@@ -47,6 +48,7 @@ pub struct ShapeId {
     pub number: u32,
 }
 
+#[derive(Debug)]
 struct Shape {
     number: u32,
     hash: u64,
@@ -82,11 +84,12 @@ struct Place {
 }
 
 /// A line that looks like an earlier one.
-pub(super) struct Known<'s, 'a> {
+#[derive(Clone, Debug)]
+pub(super) struct Known<'a> {
     pub id: ShapeId,
     /// Where the content of `log` stands, if it is one string.
     pub text: Range<usize>,
-    shape: &'s Shape,
+    shape: &'a Shape,
     line: &'a [u8],
     date: &'a [u8],
     /// Where `before` begins.
@@ -98,7 +101,7 @@ pub(super) struct Known<'s, 'a> {
 impl Shapes {
     /// The shape of `line`, seen from both its ends.
     #[inline]
-    pub(super) fn find<'s, 'a>(&'s self, line: &'a [u8]) -> Option<Known<'s, 'a>> {
+    pub(super) fn find<'a>(&'a self, line: &'a [u8]) -> Option<Known<'a>> {
         if self.places.is_empty() {
             return None;
         }
@@ -217,39 +220,57 @@ fn pair_of(hash: u64) -> usize {
 #[inline]
 fn dated(line: &[u8]) -> Option<(&[u8], usize)> {
     let rest = line.strip_prefix(DATED)?;
-    let whole = rest.iter().take(20).take_while(|b| b.is_ascii_digit()).count();
+    let digits = digits(rest);
+    let whole = (digits.trailing_ones() as usize).min(DIGITS_MAX);
     let length = match rest.get(whole)? {
-        b'.' => whole + 1 + rest.iter().skip(whole + 1).take(20).take_while(|b| b.is_ascii_digit()).count(),
+        b'.' => whole + 1 + ((digits >> (whole + 1)).trailing_ones() as usize).min(DIGITS_MAX),
         _ => whole,
     };
     (whole > 0 && rest.get(length) == Some(&b','))
         .then(|| (rest.get(..length).unwrap_or_default(), DATED.len() + length))
 }
 
+/// Digits of a date on either side of its point.
+const DIGITS_MAX: usize = 20;
+
+/// Which of the first 64 bytes are digits.
+#[inline]
+fn digits(text: &[u8]) -> u64 {
+    let Some(head) = text.first_chunk::<32>() else {
+        return text.iter().take(64).rev().fold(0, |digits, b| digits << 1 | u64::from(b.is_ascii_digit()));
+    };
+    let (lanes, _) = head.as_chunks::<16>();
+    let bits = |lane: &[u8; 16]| {
+        let bytes = u8x16::new(*lane);
+        u64::from(bytes.max(u8x16::splat(b'0')).min(u8x16::splat(b'9')).simd_eq(bytes).to_bitmask())
+    };
+    let first = lanes.iter().rev().fold(0, |digits, lane| digits << 16 | bits(lane));
+    if first >> 31 == 0 { first } else { first | digits(text.get(32..64.min(text.len())).unwrap_or_default()) << 32 }
+}
+
 // === impl Known ===
 
-impl<'a> Known<'_, 'a> {
+impl<'a> Known<'a> {
     /// Where the record stands in the line.
     pub(super) fn record(&self) -> Range<usize> {
         self.shape.begins..self.line.len() - self.shape.ends.min(self.line.len())
     }
 
+    /// The content of `log`.
     #[inline]
-    pub(super) fn envelope(&self) -> Envelope<'a> {
-        let [date, log, id, name, source, stream, host, cluster, task, definition] = &self.shape.values;
-        let value = |stored: &Option<Stored>| stored.as_ref().map(|stored| self.value(stored));
-        Envelope::of_values([
-            value(date),
-            value(log),
-            value(id),
-            value(name),
-            value(source),
-            value(stream),
-            value(host),
-            value(cluster),
-            value(task),
-            value(definition),
-        ])
+    pub(super) fn log(&self) -> Text<'a> {
+        Text::escaped(self.line.get(self.text.clone()).unwrap_or_default(), self.text.start, 1)
+    }
+
+    /// Of the envelope's values the one at this place: see [`Envelope::values`].
+    #[inline]
+    pub(super) fn of_envelope(&self, place: usize) -> Option<Value<'a>> {
+        self.shape.values.get(place)?.as_ref().map(|stored| self.value(stored))
+    }
+
+    /// It has fields beside the envelope's.
+    pub(super) fn has_own(&self) -> bool {
+        !self.shape.own.is_empty()
     }
 
     pub(super) fn own(&self, own: &mut Vec<Field<'a>>) {
@@ -267,10 +288,7 @@ impl<'a> Known<'_, 'a> {
         };
         match stored {
             Stored::Date => Value::Number(self.date),
-            Stored::Log => {
-                let raw = self.line.get(self.text.clone()).unwrap_or_default();
-                Value::Text(Text::escaped(raw, self.text.start, 1))
-            }
+            Stored::Log => Value::Text(self.log()),
             Stored::Text { place, escapes } => {
                 let (raw, start) = part(place);
                 Value::Text(Text::escaped(raw, start, *escapes))

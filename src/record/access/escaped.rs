@@ -1,31 +1,31 @@
 //! nginx's and Apache's lines as they stand in a JSON string, without unescaping them first.
 //!
 //! Every quote of such a line is a `\"` there, and most lines have no other escape. Then the parts between the
-//! quotes are the same bytes escaped or not, and where the quotes stand is known from the line's marks. What is not
+//! quotes are the same bytes escaped or not. Each part is looked through for what may not stand in it while it is
+//! taken, so the string needs no other look: that it ends where it is said to end is seen here too. What is not
 //! plainly of this form is left to [`super::parse`]; what is taken here, [`super::parse`] would take just so.
 
-use super::{Access, Server, is_host, split_request, status, time, word};
-use crate::record::index::{Depth, Index, Marks};
-use crate::record::text::Text;
+use memchr::memchr3;
 
-/// The parts of `log`, of which nothing but quotes is escaped: the caller has seen to that.
-pub(in crate::record) fn parse<'a>(log: &Text<'a>, index: &Index) -> Option<Access<'a>> {
-    let line = log.raw();
+use super::{Access, Server, is_host, split_request, status, time, word};
+
+/// The parts of an access line, from what stands between the quotes of its string. Taken only if every backslash is
+/// one before a quote and every quote has one, and nothing is coloured.
+pub(in crate::record) fn parse(line: &[u8]) -> Option<Access<'_>> {
     // Whatever begins with a digit is first tried as one of these. A blank at the end would have to go.
     if !line.first()?.is_ascii_digit() || line.last()?.is_ascii_whitespace() {
         return None;
     }
     let (remote, rest) = word(line)?;
-    let (_, rest) = word(rest)?;
+    let (ident, rest) = word(rest)?;
     let (user, rest) = word(rest)?;
-    if !is_host(remote) {
+    if !is_host(remote) || !is_plain(ident) || !is_plain(user) {
         return None;
     }
     let time = time(rest)?;
     let rest = rest.get(time.len() + 2..)?;
 
-    let mut quotes = Quotes::of(log, index);
-    let (request, rest) = quotes.quoted(line, rest)??;
+    let (request, rest) = quoted(rest)??;
     let (status, rest) = status(rest)?;
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
     let (bytes, rest) = rest.split_at(if digits == 0 && rest.first() == Some(&b'-') { 1 } else { digits });
@@ -33,12 +33,15 @@ pub(in crate::record) fn parse<'a>(log: &Text<'a>, index: &Index) -> Option<Acce
         return None;
     }
     let mut rest = rest;
-    let mut next = || -> Option<&'a [u8]> {
-        let Some((inside, after)) = quotes.quoted(line, rest)? else { return Some(&[]) };
+    let mut next = || -> Option<&[u8]> {
+        let Some((inside, after)) = quoted(rest)? else { return Some(&[]) };
         rest = after;
         Some(inside)
     };
     let (referer, agent, forwarded) = (next()?, next()?, next()?);
+    while let Some(at) = strange(rest) {
+        rest = rest.get(at..)?.strip_prefix(b"\\\"")?;
+    }
     let (method, path, protocol) = split_request(request);
     Some(Access {
         remote,
@@ -59,51 +62,28 @@ pub(in crate::record) fn parse<'a>(log: &Text<'a>, index: &Index) -> Option<Acce
     })
 }
 
-/// The quotes not passed yet.
-struct Quotes<'q> {
-    marks: &'q [Marks],
-    /// Where the text begins and ends in its line.
-    start: usize,
-    end: usize,
-    /// Number of a word of marks, and what of it was not passed.
-    word: usize,
-    left: u64,
+/// Where the first quote, backslash or escape character stands.
+#[inline]
+fn strange(text: &[u8]) -> Option<usize> {
+    memchr3(b'"', b'\\', 0x1b, text)
 }
 
-impl<'q> Quotes<'q> {
-    fn of(log: &Text<'_>, index: &'q Index) -> Quotes<'q> {
-        let (marks, start, end) = (index.words(), log.start(), log.end());
-        let word = start / 64;
-        let left = marks.get(word).map_or(0, |marks| marks.of(Depth::Inner)) & u64::MAX << (start % 64);
-        Quotes { marks, start, end, word, left }
-    }
+#[inline]
+fn is_plain(word: &[u8]) -> bool {
+    word == b"-" || strange(word).is_none()
+}
 
-    /// ` \"…\"` off the front of `rest`, the end of `line`: what is between, and what follows. `Some(None)`: no
-    /// quote stands there. `None`: a quote stands elsewhere first, or has no other.
-    #[inline]
-    fn quoted<'a>(&mut self, line: &'a [u8], rest: &'a [u8]) -> Option<Option<(&'a [u8], &'a [u8])>> {
-        if !rest.starts_with(b" \\\"") {
-            return Some(None);
-        }
-        let inside = line.len() - rest.len() + 3;
-        if self.next()? + 1 != inside {
-            return None;
-        }
-        let closing = self.next()?;
-        Some(Some((line.get(inside..closing - 1)?, line.get(closing + 1..)?)))
+/// ` \"…\"` off the front: what is between, and what follows. `Some(None)`: no quote stands there. `None`: what
+/// stands in it, or ends it, is something else.
+#[inline]
+fn quoted(text: &[u8]) -> Option<Option<(&[u8], &[u8])>> {
+    let Some(inside) = text.strip_prefix(b" \\\"") else { return Some(None) };
+    // Mostly `-`.
+    if let Some(rest) = inside.strip_prefix(b"-\\\"") {
+        return Some(Some((b"-", rest)));
     }
-
-    /// Where in the text the next quote stands.
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        while self.left == 0 {
-            self.word += 1;
-            self.left = self.marks.get(self.word)?.of(Depth::Inner);
-        }
-        let at = self.word * 64 + self.left.trailing_zeros() as usize;
-        self.left &= self.left - 1;
-        (at < self.end).then(|| at - self.start)
-    }
+    let (inside, rest) = inside.split_at_checked(strange(inside)?)?;
+    Some(Some((inside, rest.strip_prefix(b"\\\"")?)))
 }
 
 #[cfg(test)]
@@ -112,18 +92,13 @@ mod tests {
 
     use super::*;
     use crate::record::access;
+    use crate::record::text::unescape;
 
     /// What is read of `text` within a line, and what [`access::parse`] reads of it.
     fn check(text: &str) -> bool {
-        let line = serde_json::json!({ "log": text }).to_string();
-        let start = line.find(":\"").expect("a string") + 2;
-        let raw = line.get(start..line.len() - 2).expect("its content").as_bytes();
-        let mut index = Index::default();
-        index.build_string(line.as_bytes(), start..start + raw.len());
-        if !index.escapes_only_quotes() {
-            return false;
-        }
-        let read = parse(&Text::escaped(raw, start, 1), &index);
+        let quoted = serde_json::json!(text).to_string();
+        let raw = quoted.get(1..quoted.len() - 1).expect("between its quotes").as_bytes();
+        let read = parse(raw);
         if read.is_some() {
             assert_eq!(read, access::parse(text.trim_ascii_end().as_bytes()), "{text}");
         }
@@ -152,6 +127,21 @@ mod tests {
             code in "[0-9]{2,4}", bytes in "[0-9-]{0,3}", tail in "( ?\"[ -~]{0,9}\"?){0,4}",
         ) {
             check(&format!("{start} - {user} [01/Oct/2025:08:12:04 +0000] \"{request}\" {code} {bytes}{tail}"));
+        }
+
+        #[test]
+        fn what_is_taken_is_one_string_without_other_escapes(
+            user in "[-a\"\\\\]{1,3}", request in "[A-Z /\"\\\\\x1b]{0,8}", tail in "( ?\\\\?\"[a-c \\\\\"\x1b]{0,5}\\\\?\"?){0,4}",
+        ) {
+            let raw = format!("10.0.0.1 - {user} [01/Oct/2025:08:12:04 +0000] \\\"{request}\\\" 200 5{tail}");
+            if let Some(read) = parse(raw.as_bytes()) {
+                prop_assert_eq!(raw.matches('"').count(), raw.matches("\\\"").count());
+                prop_assert_eq!(raw.matches('\\').count(), raw.matches("\\\"").count());
+                prop_assert!(!raw.contains("\\\\") && !raw.contains('\x1b'));
+                let mut text = Vec::new();
+                unescape(raw.as_bytes(), &mut text);
+                prop_assert_eq!(Some(read), access::parse(&text));
+            }
         }
     }
 }

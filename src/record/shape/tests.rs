@@ -187,3 +187,26 @@ proptest! {
         check(&lines, false);
     }
 }
+
+/// The digits of a date, looked at one by one.
+fn dated_plainly(line: &[u8]) -> Option<(&[u8], usize)> {
+    let rest = line.strip_prefix(DATED)?;
+    let run = |from: usize| rest.iter().skip(from).take(20).take_while(|b| b.is_ascii_digit()).count();
+    let whole = run(0);
+    let length = if rest.get(whole) == Some(&b'.') { whole + 1 + run(whole + 1) } else { whole };
+    (whole > 0 && rest.get(length) == Some(&b',')).then(|| (&rest[..length], DATED.len() + length))
+}
+
+proptest! {
+    #[test]
+    fn a_date_is_found_as_by_looking_at_each_byte(
+        whole in "[0-9]{0,22}", decimals in "(\\.[0-9]{0,24})?", rest in "[,.:/0-9x]{0,30}", cut in 0usize..80,
+    ) {
+        for end in [",", ""] {
+            let line = format!("{{\"date\":{whole}{decimals}{end}{rest}");
+            prop_assert_eq!(dated(line.as_bytes()), dated_plainly(line.as_bytes()), "{}", line);
+            let head = &line.as_bytes()[..cut.min(line.len())];
+            prop_assert_eq!(dated(head), dated_plainly(head));
+        }
+    }
+}
