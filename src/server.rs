@@ -233,10 +233,7 @@ impl Server {
         path: &str,
     ) -> Response<Full<Bytes>> {
         match (path, role) {
-            ("/health", _) => respond::json(
-                StatusCode::OK,
-                &serde_json::json!({"status": "ok", "triage": self.control.triage.provider()}),
-            ),
+            ("/health", _) => respond::json(StatusCode::OK, &self.control.triage.health()),
             ("/ready", _) => self.ready(),
             ("/ingest", Role::Ingest | Role::Both) => self.ingest(peer, method, request).await,
             (_, Role::Ingest) => {

@@ -13,6 +13,8 @@ use crate::redact::Redacted;
 
 /// Of a reply, what is kept to be shown.
 const REPLY_SHOWN: usize = 2_000;
+/// Kinds that are asked about whatever the last question was too long for: an answer has room for watches of as many.
+const AT_ONCE_LEAST: usize = 5;
 /// Name of the triager that is no model.
 pub const BUILTIN: &str = "builtin";
 
@@ -42,6 +44,8 @@ pub struct NoAnswer {
     pub words: String,
     /// It was asked and did not answer usefully: that counts as a try.
     pub tried: bool,
+    /// Asked about fewer kinds it may well answer: the prompt was too long for it, or the answer.
+    pub too_much: bool,
 }
 
 /// What came of a question about the model's own watches.
@@ -51,11 +55,38 @@ pub struct Tuned {
     pub changes: Vec<Change>,
 }
 
+/// How many kinds are asked about at a time: half as many after a question that was too much, and after one that was
+/// not twice as many again.
+#[derive(Clone, Copy, Debug)]
+pub struct AtOnce {
+    most: usize,
+    now: usize,
+}
+
 #[derive(Clone)]
 pub struct Asker {
     pub provider: Arc<Provider>,
     pub limits: Limits,
     pub metrics: Metrics,
+}
+
+impl AtOnce {
+    pub fn new(most: usize) -> AtOnce {
+        AtOnce { most, now: most }
+    }
+
+    pub fn get(self) -> usize {
+        self.now
+    }
+
+    pub fn learn(&mut self, asked: &Asked) {
+        self.now = match &asked.answer {
+            Ok(_) => self.now.saturating_mul(2),
+            Err(no) if no.too_much => (asked.fitted / 2).max(AT_ONCE_LEAST),
+            Err(_) => self.now,
+        };
+        self.now = self.now.min(self.most);
+    }
 }
 
 impl Said {
@@ -82,7 +113,7 @@ impl Asker {
     /// Asks for watches from a sample of kinds. Without a model nothing comes of it.
     pub async fn seed(&self, offers: Vec<Offer>) -> Asked {
         if self.provider.choose().await == Choice::Builtin {
-            let answer = Err(NoAnswer { words: "there is no model".to_owned(), tried: false });
+            let answer = Err(NoAnswer { words: "there is no model".to_owned(), tried: false, too_much: false });
             return Asked { offers, fitted: 0, said: Said::builtin(), answer };
         }
         let prompt = Prompt::seeding(&offers, self.limits);
@@ -135,7 +166,7 @@ impl Asker {
         said.reply = Redacted::new(&second.text).cut(REPLY_SHOWN);
         let found = read(&second.text).map_err(|wrong| {
             self.metrics.triage_calls.with_label_values(&["unreadable"]).inc();
-            NoAnswer { words: wrong.to_string(), tried: true }
+            NoAnswer { words: wrong.to_string(), tried: true, too_much: false }
         });
         (said, found)
     }
@@ -166,5 +197,35 @@ fn no_answer(failed: &Failed) -> NoAnswer {
     NoAnswer {
         words: failed.words.clone(),
         tried: !matches!(failed.why, Why::BreakerOpen | Why::Unreachable | Why::Busy),
+        too_much: matches!(failed.why, Why::TooLong | Why::CutShort),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_too_much_is_halved_until_it_is_not_and_other_failures_change_nothing() {
+        let asked = |fitted, answer| Asked { offers: Vec::new(), fitted, said: Said::default(), answer };
+        let failed = |too_much| Err(NoAnswer { words: String::new(), tried: true, too_much });
+        let mut at_once = AtOnce::new(50);
+        for (fitted, answer, then) in [
+            (24, failed(true), 12),
+            (12, failed(false), 12),
+            (12, failed(true), 6),
+            (6, failed(true), 5),
+            (5, failed(true), 5),
+            (5, Ok(Vec::new()), 10),
+            (10, Ok(Vec::new()), 20),
+            (20, Ok(Vec::new()), 40),
+            (24, Ok(Vec::new()), 50),
+        ] {
+            at_once.learn(&asked(fitted, answer));
+            assert_eq!(at_once.get(), then);
+        }
+        let mut few = AtOnce::new(3);
+        few.learn(&asked(3, failed(true)));
+        assert_eq!(few.get(), 3, "never more than are wanted at a time");
     }
 }

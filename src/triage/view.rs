@@ -75,8 +75,11 @@ impl View {
         })
     }
 
-    pub fn provider(&self) -> String {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).standing.provider.clone()
+    /// For `/health`: who judges, and how the model is, which is stood in for unless it is ready.
+    pub fn health(&self) -> Value {
+        let standing = self.state.lock().unwrap_or_else(PoisonError::into_inner).standing.clone();
+        let condition = standing.model.get("condition").cloned().unwrap_or_default();
+        json!({"status": "ok", "triage": standing.provider, "model": condition})
     }
 
     /// Newest first.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::ask::{Asked, Asker, NoAnswer, Said, Tuned};
+use super::ask::{Asked, Asker, AtOnce, NoAnswer, Said, Tuned};
 use super::kinds::{Bounds, Judgement, Kind, Kinds, Seen, State};
 use super::model::Provider;
 use super::novel::{Intake, LINE_NOTE, Novel, worth_a_note as may_have_note};
@@ -83,7 +83,7 @@ const SWEEP_LEAST: Duration = Duration::from_secs(1);
 /// Batches taken in before others have their turn.
 const TAKE_MAX: usize = 64;
 /// How often a kind that nobody could judge is asked about.
-const TRIES_MAX: u32 = 3;
+pub const TRIES_MAX: u32 = 3;
 /// Kinds that may take a watch out of the shadow in one turn; others come again.
 const LIFT_MAX: usize = 4;
 /// Notes stored or deleted in one commit.
@@ -107,6 +107,7 @@ pub(super) struct Worker {
     pub(super) asking: Option<JoinHandle<Answer>>,
     /// Kinds that are being asked about, of which nothing comes back should the question panic.
     asked_about: Vec<Offer>,
+    at_once: AtOnce,
     /// Nobody could be asked, or the store refused: not tried again before.
     not_before_ms: i64,
     /// Kinds that a watch in the shadow counts.
@@ -132,6 +133,7 @@ pub async fn run(parts: Parts) {
         parts;
     let mut worker = Worker {
         kinds: Kinds::new(settings.bounds, seed),
+        at_once: AtOnce::new(settings.batch_lines),
         settings,
         ledger,
         intake,
@@ -369,7 +371,7 @@ impl Worker {
         }
         // Made for in the meantime: not asked about.
         let set = self.ledger.watches();
-        let ids = self.kinds.take(self.settings.batch_lines);
+        let ids = self.kinds.take(self.at_once.get());
         let (covered, ids): (Vec<u64>, Vec<u64>) = ids.into_iter().partition(|id| self.made_for(&set, *id).is_some());
         for id in covered {
             let label = self.made_for(&set, id);
@@ -388,6 +390,9 @@ impl Worker {
     async fn answered(&mut self, answer: Option<Answer>) {
         self.asking = None;
         let asked_about = std::mem::take(&mut self.asked_about);
+        if let Some(Answer::Judged(asked)) = &answer {
+            self.at_once.learn(asked);
+        }
         match answer {
             Some(Answer::Judged(asked)) => match asked.answer {
                 Ok(actions) => {
@@ -398,14 +403,14 @@ impl Worker {
                     let shown: Vec<Offer> = asked.offers.into_iter().take(asked.fitted).collect();
                     self.apply(actions, &shown, &asked.said).await;
                 }
-                Err(no) => self.stand_in(&asked.offers, &no).await,
+                Err(no) => self.stand_in(&asked.offers, asked.fitted, &no).await,
             },
             Some(Answer::Seeded(asked)) => self.seeded(asked).await,
             Some(Answer::Tuned(tuned)) => self.retune(tuned).await,
             None => {
                 tracing::error!("a question to the model panicked; what it was about is judged without it");
-                let no = NoAnswer { words: "the question panicked".to_owned(), tried: true };
-                self.stand_in(&asked_about, &no).await;
+                let no = NoAnswer { words: "the question panicked".to_owned(), tried: true, too_much: false };
+                self.stand_in(&asked_about, asked_about.len(), &no).await;
             }
         }
     }
@@ -414,14 +419,15 @@ impl Worker {
         self.not_before_ms = self.now_ms().saturating_add(self.settings.batch_wait_ms.max(PAUSE_LEAST_MS));
     }
 
-    /// The model has not judged these. Severe ones are judged without it; the others wait again, a few times.
-    async fn stand_in(&mut self, offers: &[Offer], no: &NoAnswer) {
+    /// The model has not judged these, of which it was asked about the first `fitted`. Severe ones are judged without
+    /// it; the others wait again, a few times.
+    async fn stand_in(&mut self, offers: &[Offer], fitted: usize, no: &NoAnswer) {
         let now_ms = self.now_ms();
         tracing::debug!(lines = offers.len(), why = no.words, "the built-in triager stands in");
         self.pause();
         let (mut severe, mut left) = (Vec::new(), 0);
-        for offer in offers {
-            let tries = match no.tried {
+        for (place, offer) in offers.iter().enumerate() {
+            let tries = match no.tried && place < fitted {
                 true => self.kinds.give_back(offer.kind, now_ms),
                 false => self.kinds.postpone(offer.kind, now_ms),
             };
@@ -522,7 +528,7 @@ fn shown(state: &super::model::State) -> serde_json::Value {
 }
 
 /// Worth a person's look before a model has had one.
-fn is_severe(offer: &Offer) -> bool {
+pub fn is_severe(offer: &Offer) -> bool {
     offer.level >= Level::Error || offer.shape == Shape::Trace || floor::holds(offer).is_some()
 }
 

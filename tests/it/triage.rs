@@ -70,7 +70,8 @@ fn without_a_model_a_new_kind_of_error_reaches_a_person_and_the_rest_is_quiet() 
     let label = alert["label"].as_str().expect("a label").to_owned();
     let shown = watch(&program, &label).expect("listed");
     assert_eq!((&shown["origin"], &shown["provenance"][0]["model"]), (&json!("triage"), &json!("builtin")));
-    assert_eq!(get_json(program.control_addr(), "/health")["triage"], "builtin");
+    let health = get_json(program.control_addr(), "/health");
+    assert_eq!((&health["triage"], &health["model"]), (&json!("builtin"), &Value::Null));
     assert_eq!(program.alerts().len(), 1);
     assert!(decisions(&program).iter().any(|d| d["outcome"] == "ignore"), "the chatter was looked at, and ignored");
 }
@@ -141,6 +142,23 @@ fn a_model_that_is_not_there_or_hangs_is_stood_in_for_and_ingest_does_not_notice
         post(&program, flood("payments", 12));
         assert_eq!(metric(&program, "lines_total{outcome=\"matched\"}"), 18);
     }
+}
+
+#[test]
+fn a_question_whose_answer_is_cut_short_is_asked_again_about_half_as_many_kinds() {
+    let model = ModelStandIn::start();
+    model.script([Answer::CutAt(r#"{"actions":[{"action":"ignore","lines":[1"#)]);
+    model.otherwise(Answer::Say(r#"{"actions":[{"action":"ignore"}]}"#.into()));
+    let program = start(&asking(&model, ""));
+    post(&program, (0..16).map(|n| line(&format!("cart-{n}"), "INFO the basket is full")).collect::<String>());
+    let asked = |questions: &[Value]| -> Vec<usize> {
+        questions.iter().map(|question| text_of(question).matches(r#"{\"line\":"#).count()).collect()
+    };
+    assert_eq!(asked(&model.wait_questions(3)), [16, 8, 8]);
+    eventually("all are judged by the model", SOON, || {
+        let told = decisions(&program);
+        (told.len() == 16 && told.iter().all(|decision| decision["by"] == crate::world::model::MODEL)).then_some(())
+    });
 }
 
 #[test]
