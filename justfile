@@ -39,3 +39,7 @@ outage *ARGS:
 # Fuzzes what reads outside bytes, a minute a target: `just fuzz 1800 body`.
 fuzz *ARGS:
     .ci/fuzz {{ARGS}}
+
+# How well a model triages, beside the built-in triager: `just eval http://127.0.0.1:11434 qwen2.5:3b`; see docs/triage.md.
+eval *ARGS:
+    cargo run --release --example eval -- {{ARGS}}
