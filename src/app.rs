@@ -72,7 +72,7 @@ pub enum Failure {
     Bind { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("EMBERWATCH_FAILPOINT: {0:?} is no failpoint; committed:N is one")]
+    #[error("EMBERWATCH_FAILPOINT: {0:?} is no failpoint; committed:1 is one")]
     Failpoint(String),
     #[error("server.tls.{0}")]
     Tls(#[from] crate::tls::Wrong),
@@ -104,10 +104,11 @@ fn now_ms() -> i64 {
 pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let start = |error: &dyn std::fmt::Display| Failure::Start(error.to_string());
     let metrics = Metrics::register().map_err(|e| start(&e))?;
-    let failpoint = match &config.failpoint {
-        Some(text) => Failpoint::parse(text).ok_or_else(|| Failure::Failpoint(text.clone()))?,
-        None => Failpoint::default(),
-    };
+    if let Some(text) = &config.failpoint {
+        let (at, passings) = Failpoint::parse(text).ok_or_else(|| Failure::Failpoint(text.clone()))?;
+        tracing::warn!(failpoint = text, "this process will abort itself: EMBERWATCH_FAILPOINT is for tests");
+        at.arm(passings);
+    }
     let tls = config.server.tls.as_ref().map(tls::load).transpose()?;
     let serving_with = tls.as_ref().map(|loaded| Arc::new(ArcSwap::new(loaded.config.clone())));
     let listeners = bind(&config.server, &metrics, serving_with.as_ref()).await?;
@@ -178,7 +179,6 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         store,
         loaded,
         metrics: metrics.clone(),
-        failpoint,
         clock: now_ms,
         queue: config.store.queue_batches,
         snapshot_every: Duration::from_secs(config.store.snapshot_seconds),

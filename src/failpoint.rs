@@ -1,26 +1,132 @@
-//! A place where the tests may have the process die: between commit and answer.
+//! Named places where the tests may have the process die: before and after each step that must survive it.
 //!
-//! Off unless the environment names it (`EMBERWATCH_FAILPOINT=committed:N` dies at the N-th commit). Dying
-//! is an abort: nothing is flushed and no destructor runs, as with `kill -9`.
+//! Off unless the environment names one (`EMBERWATCH_FAILPOINT=committed:3` dies at the third passing). Dying
+//! is an abort: nothing is flushed and no destructor runs, as with `kill -9`. Unarmed, a place costs one look
+//! at a word that never changes.
 
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Failpoint {
-    /// Passes left before the process dies; `None`: never.
-    left: Option<u64>,
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// In the order in which a line and what is told of it pass them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failpoint {
+    /// A piece of a body has come.
+    Reading,
+    /// The whole body has been read; nothing is handed over.
+    Read,
+    /// The batch is staged and is handed to the writer next.
+    Staged,
+    /// A transaction that counts something begins next.
+    Committing,
+    /// It is on the disk; nobody has heard of it.
+    Committed,
+    /// The new counts are shown; nobody has been answered.
+    Applied,
+    /// The answer goes out next.
+    Answering,
+    /// The next request has shown that an answer was heard; that is in memory only.
+    Heard,
+    /// A message is about to be marked as under way.
+    Leasing,
+    /// It is marked, durably.
+    Leased,
+    /// It is about to leave.
+    Sending,
+    /// Its attempt has ended; that is in memory only.
+    Sent,
+    /// Its end is about to be stored.
+    Marking,
+    /// It is stored.
+    Marked,
+    /// A snapshot is about to take the journal's place.
+    Snapshotting,
+    /// It has.
+    Snapshotted,
 }
 
+struct Armed {
+    at: Failpoint,
+    /// Passings left before the process dies.
+    left: AtomicU64,
+}
+
+static ARMED: OnceLock<Armed> = OnceLock::new();
+
 impl Failpoint {
-    /// `committed:N`, N from 1. `None` for anything else.
-    pub fn parse(text: &str) -> Option<Failpoint> {
-        let passes: u64 = text.strip_prefix("committed:")?.parse().ok()?;
-        (passes > 0).then_some(Failpoint { left: Some(passes) })
+    pub const ALL: [Failpoint; 16] = [
+        Failpoint::Reading,
+        Failpoint::Read,
+        Failpoint::Staged,
+        Failpoint::Committing,
+        Failpoint::Committed,
+        Failpoint::Applied,
+        Failpoint::Answering,
+        Failpoint::Heard,
+        Failpoint::Leasing,
+        Failpoint::Leased,
+        Failpoint::Sending,
+        Failpoint::Sent,
+        Failpoint::Marking,
+        Failpoint::Marked,
+        Failpoint::Snapshotting,
+        Failpoint::Snapshotted,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Failpoint::Reading => "reading",
+            Failpoint::Read => "read",
+            Failpoint::Staged => "staged",
+            Failpoint::Committing => "committing",
+            Failpoint::Committed => "committed",
+            Failpoint::Applied => "applied",
+            Failpoint::Answering => "answering",
+            Failpoint::Heard => "heard",
+            Failpoint::Leasing => "leasing",
+            Failpoint::Leased => "leased",
+            Failpoint::Sending => "sending",
+            Failpoint::Sent => "sent",
+            Failpoint::Marking => "marking",
+            Failpoint::Marked => "marked",
+            Failpoint::Snapshotting => "snapshotting",
+            Failpoint::Snapshotted => "snapshotted",
+        }
     }
 
-    pub fn hit(&mut self) {
-        let Some(left) = &mut self.left else { return };
-        *left -= 1;
-        if *left == 0 {
+    /// `name:N`, N from 1. `None` for anything else.
+    pub fn parse(text: &str) -> Option<(Failpoint, u64)> {
+        let (name, passings) = text.split_once(':')?;
+        let passings: u64 = passings.parse().ok()?;
+        let at = Failpoint::ALL.into_iter().find(|at| at.name() == name)?;
+        (passings > 0).then_some((at, passings))
+    }
+
+    /// For good, and once in a process.
+    pub fn arm(self, passings: u64) {
+        ARMED.get_or_init(|| Armed { at: self, left: AtomicU64::new(passings) });
+    }
+
+    pub fn pass(self) {
+        if let Some(armed) = ARMED.get()
+            && armed.at == self
+            && armed.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
             std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_is_named_once_and_found_by_its_name_and_nothing_else_is_one() {
+        for at in Failpoint::ALL {
+            assert_eq!(Failpoint::parse(&format!("{}:7", at.name())), Some((at, 7)));
+        }
+        for none in ["", "committed", "committed:", "committed:0", "committed:-1", "committed:x", "commit:1", ":1"] {
+            assert_eq!(Failpoint::parse(none), None, "{none}");
         }
     }
 }

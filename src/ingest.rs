@@ -31,6 +31,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
+use crate::failpoint::Failpoint;
 use crate::investigate::around::{Bounds, Recents};
 use crate::ledger::{DeliveryKey, Ledger};
 use crate::metrics::Metrics;
@@ -195,15 +196,20 @@ impl Ingest {
             && let Some(heard) = peer.heard(sender.id)
         {
             ledger.confirm(heard);
+            Failpoint::Heard.pass();
         }
         // After the confirmation: what it confirms came before this request.
         let began = ledger.turn();
         let answer = match self.read(&ledger, seed, &sender, encoding, announced, body).await {
-            Ok((batch, delivery, room)) => self.commit(ledger, (batch, delivery, began), room).await,
+            Ok((batch, delivery, room)) => {
+                Failpoint::Read.pass();
+                self.commit(ledger, (batch, delivery, began), room).await
+            }
             Err(answer) => answer,
         };
         if let Answer::Counted { delivery: Some(delivery), .. } = &answer {
             peer.acknowledge(*delivery);
+            Failpoint::Answering.pass();
         }
         drop(in_flight);
         answer
@@ -268,6 +274,7 @@ impl Ingest {
                 Err(_) => return Err(Answer::Dripped),
             };
             let Ok(data) = frame.into_data() else { continue };
+            Failpoint::Reading.pass();
             encoded += data.len() as u64;
             rate.came(data.len());
             if encoded > self.settings.max_encoded_bytes {
@@ -373,6 +380,7 @@ impl Ingest {
                 );
             }
             let has_effect = !staged.groups.is_empty();
+            Failpoint::Staged.pass();
             let committed = ledger.commit(staged).await;
             metrics.lines_read.inc_by(read);
             let committed = match committed {

@@ -1,7 +1,7 @@
 //! The one writer: a thread that owns the engine and the store, and commits groups of batches.
 //!
 //! While one group is being synced the next one gathers, so the rate of syncs adapts to the disk and never
-//! to the number of requests. A failpoint stands between commit and answer for the tests that kill us there.
+//! to the number of requests. Failpoints stand before and after each write for the tests that kill us there.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,6 @@ pub struct Parts {
     pub store: Box<dyn Store>,
     pub loaded: Loaded,
     pub metrics: Metrics,
-    pub failpoint: Failpoint,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
     /// Batches that may wait for the writer; more wait in their requests.
@@ -39,7 +38,6 @@ struct Writer {
     engine: Engine,
     store: Box<dyn Store>,
     metrics: Metrics,
-    failpoint: Failpoint,
     clock: fn() -> i64,
     started: Instant,
     /// Uptime of earlier runs.
@@ -71,7 +69,6 @@ pub fn start(parts: Parts) -> std::io::Result<(Ledger, oneshot::Receiver<()>)> {
         engine,
         store: parts.store,
         metrics: parts.metrics,
-        failpoint: parts.failpoint,
         clock: parts.clock,
         started: Instant::now(),
         uptime_before_ms,
@@ -223,20 +220,26 @@ impl Writer {
     fn settle(&mut self, now: Now) {
         while let Some((row, outcome)) = self.unsettled.pop() {
             let draft = self.engine.settle(row, &outcome, now);
+            Failpoint::Marking.pass();
             if !self.write(draft, now) {
                 self.unsettled.push((row, outcome));
                 return;
             }
+            Failpoint::Marked.pass();
         }
     }
 
     fn lease(&mut self, destination: &'static str, now: Now) -> Lease {
         match self.engine.lease(destination, now) {
-            Ok((draft, leased)) => match self.write(draft, now) {
-                true => Lease::Row(Box::<Leased>::new(leased)),
-                // Sent unmarked it might be sent twice unlabelled: wait for the store.
-                false => Lease::Nothing { due_ms: Some(now.ms + 1000) },
-            },
+            Ok((draft, leased)) => {
+                Failpoint::Leasing.pass();
+                if !self.write(draft, now) {
+                    // Sent unmarked it might be sent twice unlabelled: wait for the store.
+                    return Lease::Nothing { due_ms: Some(now.ms + 1000) };
+                }
+                Failpoint::Leased.pass();
+                Lease::Row(Box::<Leased>::new(leased))
+            }
             Err(due_ms) => Lease::Nothing { due_ms },
         }
     }
@@ -280,6 +283,10 @@ impl Writer {
     /// Writes a draft and shows it; `false`: the store refused and nothing has changed.
     fn write(&mut self, mut draft: Draft, now: Now) -> bool {
         let transaction: Transaction = self.engine.transaction(&mut draft);
+        let counts = transaction.journal.is_some();
+        if counts {
+            Failpoint::Committing.pass();
+        }
         let written = if transaction.is_empty() { Ok(()) } else { self.store.write(&transaction) };
         if let Err(error) = written {
             self.metrics.store_failures.inc();
@@ -294,9 +301,9 @@ impl Writer {
             tracing::info!("the store writes again");
         }
         self.metrics.store_failing.set(0);
-        self.dirty |= transaction.journal.is_some();
-        if transaction.journal.is_some() {
-            self.failpoint.hit();
+        self.dirty |= counts;
+        if counts {
+            Failpoint::Committed.pass();
         }
         for (label, count) in &draft.report.matches {
             self.metrics.watch_matches.with_label_values(&[label]).inc_by(*count);
@@ -315,6 +322,9 @@ impl Writer {
         let left_out = moved.filter(|now| *now == Investigation::LeftOut).count() as u64;
         self.metrics.investigations.with_label_values(&[Investigation::LeftOut.as_str()]).inc_by(left_out);
         self.engine.apply(draft, now);
+        if counts {
+            Failpoint::Applied.pass();
+        }
         true
     }
 
@@ -322,8 +332,12 @@ impl Writer {
         let begun = Instant::now();
         if self.dirty {
             let body = self.engine.snapshot(self.now());
+            Failpoint::Snapshotting.pass();
             match self.store.snapshot(&body) {
-                Ok(()) => self.dirty = false,
+                Ok(()) => {
+                    Failpoint::Snapshotted.pass();
+                    self.dirty = false;
+                }
                 Err(error) => tracing::warn!(%error, "snapshot not written: the journal stands and grows"),
             }
         }

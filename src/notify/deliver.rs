@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use super::digest::Digest;
 use super::notice::Notice;
 use super::text;
+use crate::failpoint::Failpoint;
 
 /// A destination that stays broken this long is given up on, row by row.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -125,7 +126,9 @@ pub async fn deliver<O: Outbox, D: Destination>(
     let channel = destination.name();
     let mut health = Health::default();
     while let Some(leased) = outbox.lease(channel).await {
+        Failpoint::Sending.pass();
         let sent = destination.send(&leased.message, leased.thread.as_deref()).await;
+        Failpoint::Sent.pass();
         let (outcome, settled) = settle(&leased, sent, now_ms());
         deliveries.with_label_values(&[channel, outcome]).inc();
         report(channel, &leased, &settled, &mut health);

@@ -172,7 +172,7 @@ fn with_three_in_ten_answers_lost_every_line_still_counts_once() {
 }
 
 /// As Fluent Bit sends it: no `Accept`.
-fn as_fluent_bit(body: &str) -> Request {
+pub(crate) fn as_fluent_bit(body: &str) -> Request {
     Request::bare("POST", "/ingest")
         .header("Content-Type", "application/x-ndjson")
         .header("User-Agent", "Fluent-Bit")

@@ -5,6 +5,7 @@ mod advice;
 mod answers;
 mod captures;
 mod control;
+mod crashes;
 mod crowd;
 mod doors;
 mod framing;

@@ -17,7 +17,7 @@ use crate::world::slack::{Answer, BOT_TOKEN, Message, SlackStandIn, Via};
 
 const CHANNEL: &str = "#alerts";
 /// What a message says that may be a repeat.
-const IN_DOUBT: &str = "(may repeat: an earlier attempt may have arrived)";
+pub(crate) const IN_DOUBT: &str = "(may repeat: an earlier attempt may have arrived)";
 
 pub(crate) fn with_bot(slack: &SlackStandIn, rest: &str) -> String {
     let url = slack.api_url();

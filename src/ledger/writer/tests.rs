@@ -56,7 +56,6 @@ fn start_on(refusing: &Arc<AtomicBool>) -> (Ledger, WatchKey, Metrics) {
         store: Box::new(Moody(refusing.clone())),
         loaded: Loaded::default(),
         metrics: metrics.clone(),
-        failpoint: Failpoint::default(),
         clock: || 1_790_000_000_000,
         queue: 8,
         snapshot_every: Duration::from_secs(10),
