@@ -40,6 +40,8 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     pub store_failures: IntCounter,
     pub store_failing: IntGauge,
+    pub store_damaged: IntGauge,
+    pub store_begun_anew: IntGauge,
     pub windows: IntGauge,
     pub deliveries_unconfirmed: IntGauge,
     pub watch_matches: IntCounterVec,
@@ -110,6 +112,16 @@ impl Metrics {
             commit_seconds: histogram(r, "commit_seconds", "Writing and syncing one group of batches", COMMIT_BUCKETS)?,
             store_failures: counter(r, "store_failures_total", "Commits that the store refused")?,
             store_failing: gauge(r, "store_failing", "1 while the last commit failed")?,
+            store_damaged: gauge(
+                r,
+                "store_damaged_rows",
+                "Rows of the store that were damaged or missing at the start",
+            )?,
+            store_begun_anew: gauge(
+                r,
+                "store_begun_anew",
+                "1 if the store was not sound at the start and was moved aside",
+            )?,
             windows: gauge(r, "windows", "Windows held")?,
             deliveries_unconfirmed: gauge(
                 r,

@@ -31,7 +31,7 @@ impl Transaction {
 }
 
 /// What was there at the start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
     pub snapshot: Option<Vec<u8>>,
     /// Journal rows after the snapshot, oldest first.
@@ -42,6 +42,10 @@ pub struct Loaded {
     pub triage: Vec<(String, Vec<u8>)>,
     /// Made at random when the store was created: keys the digests.
     pub seed: u64,
+    /// Rows that could not be read as they were written, or are not there though they should be.
+    pub damaged: usize,
+    /// What was there was no sound store and was moved aside.
+    pub begun_anew: bool,
 }
 
 /// Why the store could not be opened or written. The text names the file and the next step.

@@ -58,6 +58,8 @@ type Waiting = (Staged, oneshot::Sender<Result<Committed, Unavailable>>);
 /// panicked, and then the process must not go on.
 pub fn start(parts: Parts) -> std::io::Result<(Ledger, oneshot::Receiver<()>)> {
     let now_ms = (parts.clock)();
+    parts.metrics.store_damaged.set(i64::try_from(parts.loaded.damaged).unwrap_or(i64::MAX));
+    parts.metrics.store_begun_anew.set(i64::from(parts.loaded.begun_anew));
     let (engine, uptime_before_ms) = Engine::new(parts.settings, parts.base, parts.loaded, now_ms);
     let shards = engine.shards();
     for watch in shards.watches().watches() {

@@ -1,40 +1,46 @@
 //! The embedded store: one SQLite file, one process, one writer.
 //!
 //! WAL with `synchronous=FULL`: a commit survives loss of power. A lock file keeps a second process out; it
-//! waits, as a rolling deploy makes it. After a failed write the connection is thrown away and opened anew
-//! at the next one: after a failed sync SQLite and the kernel may disagree on what is on the disk.
-//! A file that is no sound database is moved aside and the store begins anew, loudly: a watcher that refuses
-//! to start helps nobody.
+//! waits, as a rolling deploy makes it. After a failed write the connection is thrown away, and the next one
+//! begins with what was certain before ([`doubt`]): after a failed sync SQLite and the kernel may disagree on
+//! what is on the disk. A file that is no sound database is moved aside and the store begins anew, loudly: a
+//! watcher that refuses to start helps nobody. Every row carries a checksum, for SQLite's pages have none.
+
+mod doubt;
+mod load;
+mod place;
+mod rows;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::{Loaded, Store, StoreError, Transaction};
+use doubt::Doubt;
+use load::{OpenError, Opened, open_and_load};
+pub use place::durability;
+use rows::{Key, Table, put};
 
 /// Versions before it can corrupt a WAL that is reset while another connection reads (sqlite.org/wal.html).
 const SQLITE_MIN: i32 = 3_051_003;
-/// Format of the rows; a store of another version is moved aside.
-const FORMAT: i64 = 1;
 const LOCK_POLL: Duration = Duration::from_millis(100);
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS escalations (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS watches (label TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS triage (label TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-";
+/// Statements kept prepared: the few that every commit uses, for each table.
+const STATEMENTS: usize = 32;
 
 pub struct SqliteStore {
     path: PathBuf,
     /// `None` after a failure, until the next write opens it again.
     connection: Option<Connection>,
+    /// The last row of the journal that is known to be durable. Rows are numbered without a gap.
+    last: u64,
+    /// What a write that failed may have left behind.
+    doubt: Doubt,
+    /// The next write fails after its commit, as when the sync of a checkpoint does.
+    #[cfg(test)]
+    fails_late: bool,
     /// Held as long as the store is: released by the kernel when the process ends, however it ends.
     _lock: File,
 }
@@ -54,160 +60,111 @@ impl SqliteStore {
             return Err(failed(path, "is a folder; store.path names a file".into()));
         }
         let lock = lock(path, lock_wait)?;
-        let (connection, loaded) = match open_and_load(path, seed) {
+        let opened = match open_and_load(path, seed) {
             Err(OpenError::Unsound(what)) => {
                 let aside = move_aside(path)?;
                 tracing::error!(store = %path.display(), moved_to = %aside.display(), what,
                     "store is not sound: moved aside and begun anew; counts and open escalations of before are lost");
-                open_and_load(path, seed)
+                open_and_load(path, seed).map(|mut opened| {
+                    opened.loaded.begun_anew = true;
+                    opened
+                })
             }
             other => other,
-        }
-        .map_err(|e| match e {
+        };
+        let Opened { connection, loaded, last } = opened.map_err(|e| match e {
             OpenError::Unsound(what) | OpenError::Other(what) => failed(path, what),
         })?;
-        Ok((SqliteStore { path: path.to_owned(), connection: Some(connection), _lock: lock }, loaded))
+        if loaded.damaged > 0 {
+            tracing::error!(store = %path.display(), rows = loaded.damaged,
+                "rows of the store are damaged or missing and are left out: what they said is lost");
+        }
+        let store = SqliteStore {
+            path: path.to_owned(),
+            connection: Some(connection),
+            last,
+            doubt: Doubt::default(),
+            #[cfg(test)]
+            fails_late: false,
+            _lock: lock,
+        };
+        Ok((store, loaded))
     }
 
-    fn attempt<T>(&mut self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    /// One transaction: what is in doubt is put right, then `work`.
+    fn attempt(
+        &mut self,
+        work: impl FnOnce(&rusqlite::Transaction<'_>, &mut Doubt) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let failed = |e: rusqlite::Error| failed(&self.path, e.to_string());
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.path).map_err(|e| failed(&self.path, e.to_string()))?,
+            None => reconnect(&self.path).map_err(failed)?,
         };
-        let done = work(&mut connection).map_err(|e| failed(&self.path, e.to_string()))?;
+        let write = || {
+            let tx = connection.transaction()?;
+            self.doubt.undo(&tx, self.last)?;
+            work(&tx, &mut self.doubt)?;
+            tx.commit()
+        };
+        let written = write();
+        #[cfg(test)]
+        let written =
+            written.and(if std::mem::take(&mut self.fails_late) { Err(doubt::tests::late()) } else { Ok(()) });
+        written.map_err(failed)?;
         // Kept only after success: see the module's opening.
         self.connection = Some(connection);
-        Ok(done)
+        self.doubt.end();
+        Ok(())
     }
 }
 
 impl Store for SqliteStore {
     fn write(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
-        self.attempt(|connection| {
-            let tx = connection.transaction()?;
-            if let Some(body) = &transaction.journal {
-                tx.prepare_cached("INSERT INTO journal (body) VALUES (?1)")?.execute(params![body])?;
+        let next = self.last + 1;
+        let ids = [(Table::Escalations, &transaction.escalations), (Table::Outbox, &transaction.outbox)];
+        let labels = [(Table::Watches, &transaction.watches), (Table::Triage, &transaction.triage)];
+        self.attempt(|tx, doubt| {
+            let mut replace = |table, key, body: &Option<Vec<u8>>| {
+                doubt.note(tx, table, &key)?;
+                put(tx, table, &key, body.as_deref())
+            };
+            for (table, rows) in ids {
+                rows.iter().try_for_each(|(id, body)| replace(table, Key::Id(*id), body))?;
             }
-            for (table, rows) in [("escalations", &transaction.escalations), ("outbox", &transaction.outbox)] {
-                for (id, body) in rows {
-                    match body {
-                        Some(body) => tx
-                            .prepare_cached(&format!("INSERT OR REPLACE INTO {table} (id, body) VALUES (?1, ?2)"))?
-                            .execute(params![*id as i64, body])?,
-                        None => tx
-                            .prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?
-                            .execute(params![*id as i64])?,
-                    };
-                }
+            for (table, rows) in labels {
+                rows.iter().try_for_each(|(label, body)| replace(table, Key::Label(label.clone()), body))?;
             }
-            for (table, rows) in [("watches", &transaction.watches), ("triage", &transaction.triage)] {
-                for (label, body) in rows {
-                    match body {
-                        Some(body) => tx
-                            .prepare_cached(&format!("INSERT OR REPLACE INTO {table} (label, body) VALUES (?1, ?2)"))?
-                            .execute(params![label, body])?,
-                        None => tx
-                            .prepare_cached(&format!("DELETE FROM {table} WHERE label = ?1"))?
-                            .execute(params![label])?,
-                    };
-                }
+            match &transaction.journal {
+                Some(body) => put(tx, Table::Journal, &Key::Id(next), Some(body)),
+                None => Ok(()),
             }
-            tx.commit()
-        })
+        })?;
+        self.last += u64::from(transaction.journal.is_some());
+        Ok(())
     }
 
     fn snapshot(&mut self, body: &[u8]) -> Result<(), StoreError> {
-        self.attempt(|connection| {
-            let tx = connection.transaction()?;
-            tx.execute("INSERT OR REPLACE INTO snapshot (id, body) VALUES (1, ?1)", params![body])?;
+        let last = self.last;
+        self.attempt(|tx, _| {
+            put(tx, Table::Snapshot, &Key::Id(1), Some(body))?;
             tx.execute("DELETE FROM journal", [])?;
-            tx.commit()
+            // Where the journal goes on: a row that is missing there is noticed.
+            tx.execute("INSERT OR REPLACE INTO meta VALUES ('covered', ?1)", params![last as i64])?;
+            Ok(())
         })
     }
 }
 
-/// What is lost when, where `path` is: shown to people, so that nobody relies on a disk that goes with its
-/// task. Told by the kind of file system; what cannot be told is called the weakest.
-pub fn durability(path: &Path) -> &'static str {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (Ok(folder), Ok(mounts)) = (folder.canonicalize(), std::fs::read_to_string("/proc/self/mounts")) else {
-        return "task_lifetime";
-    };
-    let kind = mounts
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            Some((words.next()?, words.next()?))
-        })
-        .filter(|(place, _)| folder.starts_with(place))
-        .max_by_key(|(place, _)| place.len())
-        .map(|(_, kind)| kind);
-    match kind {
-        // A container's own layer goes with the container.
-        None | Some("overlay" | "aufs") => "task_lifetime",
-        Some("tmpfs" | "ramfs") => "process_crash",
-        Some(_) => "power_loss",
-    }
-}
-
-enum OpenError {
-    /// The file is no database of ours, or a broken one.
-    Unsound(String),
-    Other(String),
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(error: rusqlite::Error) -> Self {
-        let unsound = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-            || matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::SqlInputError { .. });
-        let what = error.to_string();
-        if unsound { OpenError::Unsound(what) } else { OpenError::Other(what) }
-    }
-}
-
-fn open_and_load(path: &Path, seed: u64) -> Result<(Connection, Loaded), OpenError> {
-    // Created here, so that it is nobody else's to read: samples of log lines are in it.
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| OpenError::Other(format!("cannot be opened for writing: {e}")))?;
+/// After a failure. What the kernel holds of the log may never have reached the disk, and a later sync would not
+/// bring it there: it is all written anew, into the database, and the log begins at its beginning.
+fn reconnect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path)?;
-    let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if check != "ok" {
-        return Err(OpenError::Unsound(check));
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    match busy {
+        0 => Ok(connection),
+        _ => Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)),
     }
-    connection.execute_batch(SCHEMA)?;
-    connection
-        .execute("INSERT OR IGNORE INTO meta VALUES ('format', ?1), ('seed', ?2)", params![FORMAT, seed as i64])?;
-    let meta =
-        |name: &str| connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, i64>(0));
-    let format = meta("format")?;
-    if format != FORMAT {
-        return Err(OpenError::Unsound(format!("format {format}, this program writes {FORMAT}")));
-    }
-    let seed = meta("seed")? as u64;
-    let blobs = |sql: &str| -> rusqlite::Result<Vec<Vec<u8>>> {
-        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
-    };
-    let rows = |sql: &str| -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
-        connection.prepare(sql)?.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?.collect()
-    };
-    let named = |sql: &str| -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
-        connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    };
-    let loaded = Loaded {
-        snapshot: blobs("SELECT body FROM snapshot")?.pop(),
-        journal: blobs("SELECT body FROM journal ORDER BY seq")?,
-        escalations: rows("SELECT id, body FROM escalations ORDER BY id")?,
-        outbox: rows("SELECT id, body FROM outbox ORDER BY id")?,
-        watches: named("SELECT label, body FROM watches ORDER BY label")?,
-        triage: named("SELECT label, body FROM triage ORDER BY label")?,
-        seed,
-    };
-    Ok((connection, loaded))
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -215,6 +172,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Exclusive before WAL: then there is no shared-memory file, and no second connection can be.
     connection.execute_batch(
         "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -284,65 +242,4 @@ fn failed(path: &Path, what: String) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(path: &Path) -> (SqliteStore, Loaded) {
-        SqliteStore::open(path, Duration::ZERO, 7).expect("opens")
-    }
-
-    #[test]
-    fn what_was_written_is_there_after_opening_again_and_a_snapshot_ends_the_journal() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("deep/er/x.db");
-        let (mut store, loaded) = open(&path);
-        assert_eq!((loaded.journal.len(), loaded.seed), (0, 7));
-        let row = |n: u8| Transaction {
-            journal: Some(vec![n]),
-            escalations: vec![(1, Some(vec![n]))],
-            outbox: vec![(u64::from(n), Some(vec![n]))],
-            watches: vec![("a".into(), Some(vec![n]))],
-            triage: vec![("k".into(), Some(vec![n]))],
-        };
-        store.write(&row(1)).expect("writes");
-        store.snapshot(b"all before").expect("writes");
-        store.write(&row(2)).expect("writes");
-        store.write(&Transaction { outbox: vec![(1, None)], ..Transaction::default() }).expect("writes");
-        drop(store);
-        let (_, loaded) = SqliteStore::open(&path, Duration::ZERO, 99).expect("opens");
-        assert_eq!(loaded.snapshot.as_deref(), Some(b"all before".as_slice()));
-        assert_eq!(loaded.journal, vec![vec![2]]);
-        assert_eq!(loaded.escalations, vec![(1, vec![2])]);
-        assert_eq!(loaded.outbox, vec![(2, vec![2])]);
-        assert_eq!(loaded.watches, vec![("a".to_owned(), vec![2])]);
-        assert_eq!(loaded.triage, vec![("k".to_owned(), vec![2])]);
-        assert_eq!(loaded.seed, 7, "the seed stays the one of the first start");
-    }
-
-    #[test]
-    fn a_second_opener_is_kept_out_and_told_whose_store_it_is() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("x.db");
-        let _held = open(&path);
-        let error = SqliteStore::open(&path, Duration::ZERO, 7).err().expect("locked");
-        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_database_is_moved_aside_and_the_store_begins_anew() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("x.db");
-        std::fs::write(&path, "not a database, but long enough to look at".repeat(40)).expect("writes");
-        let (mut store, loaded) = open(&path);
-        assert!(loaded.journal.is_empty());
-        store.write(&Transaction { journal: Some(vec![1]), ..Transaction::default() }).expect("writes");
-        assert!(dir.path().join("x.db.unsound").exists());
-    }
-
-    #[test]
-    fn a_folder_in_place_of_the_file_is_named() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let error = SqliteStore::open(dir.path(), Duration::ZERO, 7).err().expect("a folder");
-        assert!(error.to_string().contains("is a folder"), "{error}");
-    }
-}
+mod tests;
