@@ -32,6 +32,10 @@ bench *ARGS:
 durability *ARGS:
     cargo bench --bench durability -- {{ARGS}}
 
+# The ledger under a thousand kills; --kills N, --seed N: docs/reliability.md.
+soak *ARGS:
+    cargo bench --bench soak -- {{ARGS}}
+
 # What an outage costs everyone; needs a Fluent Bit, see docs/fluent-bit.md.
 outage *ARGS:
     cargo bench --bench outage -- {{ARGS}}

@@ -21,6 +21,7 @@ mod records;
 mod refusals;
 mod secrets;
 mod slack;
+mod soak;
 mod story;
 mod triage;
 mod world;

@@ -59,6 +59,10 @@ pub(crate) enum Mode {
     CutRequests {
         after: usize,
     },
+    /// Once this many bytes have gone to the server, tells it that nothing more comes; answers still pass.
+    EndRequests {
+        after: usize,
+    },
     /// Holds back whatever the server says for this long.
     DelayAnswers(Duration),
     /// Lets the client's bytes through no faster than this, a little at a time.
@@ -196,7 +200,7 @@ impl Proxy {
 
 fn pump_requests(mut client: &TcpStream, mut server: &TcpStream, mode: Mode, stop: &AtomicBool, counts: &ProxyCounts) {
     let mut left = match mode {
-        Mode::CutRequests { after } => after,
+        Mode::CutRequests { after } | Mode::EndRequests { after } => after,
         _ => usize::MAX,
     };
     while let Some(bytes) = read_some(&mut client, stop) {
@@ -223,6 +227,10 @@ fn pump_requests(mut client: &TcpStream, mut server: &TcpStream, mode: Mode, sto
         }
         if left == 0 {
             counts.cut.fetch_add(1, Ordering::SeqCst);
+            if matches!(mode, Mode::EndRequests { .. }) {
+                drop(server.shutdown(Shutdown::Write));
+                return;
+            }
             break;
         }
     }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,14 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const LINES_KEPT: usize = 20_000;
 /// Proxies meant for the machine must not come between the program and a stand-in on loopback.
 const PROXY_VARIABLES: [&str; 6] = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+
+/// See [`run_instead`].
+static OTHER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Another build of the program, for all that are started from now on.
+pub(crate) fn run_instead(program: PathBuf) {
+    OTHER.get_or_init(|| program);
+}
 
 pub(crate) struct Program {
     /// Before `home`: the program ends before its directory goes.
@@ -148,12 +156,12 @@ impl Program {
         self.run = None;
         let home = self.home.path();
         std::fs::write(self.config_path(), complete_config(&self.config, home)).expect("writing the configuration");
-        let binary = env!("CARGO_BIN_EXE_emberwatch");
+        let binary = OTHER.get().map_or(Path::new(env!("CARGO_BIN_EXE_emberwatch")), PathBuf::as_path);
         let mut command = match self.open_files {
             None => Command::new(binary),
             Some(limit) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string(), binary]);
+                shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()]).arg(binary);
                 shell
             }
         };
