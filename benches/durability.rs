@@ -20,10 +20,13 @@ mod payload;
 mod server;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use load::Body;
+use load::{Body, Connection};
 use payload::Payload;
 use server::Server;
 
@@ -104,7 +107,7 @@ impl Case {
         let sent = load::send(server.address, &bodies, passes, CONNECTIONS);
         into.mb_per_second.push((bytes * passes) as f64 / 1e6 / sent.wall.as_secs_f64());
         let every = Duration::from_secs(1) / A_SECOND;
-        into.paced.extend(load::paced(server.address, &bodies, every, seconds * A_SECOND as usize, BURST_WIDTH));
+        into.paced.extend(paced(server.address, &bodies, every, seconds * A_SECOND as usize, BURST_WIDTH));
         into.bursts.extend(load::bursts(server.address, &large, 3));
 
         let lines = server.lines().expect("the program counts");
@@ -115,6 +118,33 @@ impl Case {
             slowing.wait().expect("strace ends with what it traces");
         }
     }
+}
+
+/// A body every `every`, for so many times, over `connections`; from when it was to leave until its answer, so that
+/// one that waits for its turn is slow, too.
+fn paced(to: SocketAddr, bodies: &[Body<'_>], every: Duration, times: usize, connections: usize) -> Vec<Duration> {
+    let latencies = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    let mut open: Vec<Connection> = (0..connections).map(|_| Connection::open(to)).collect();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for connection in &mut open {
+            let (latencies, next) = (&latencies, &next);
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= times {
+                        return;
+                    }
+                    let due = begun + every * place as u32;
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    connection.deliver(bodies[place % bodies.len()]);
+                    latencies.lock().expect("no sender panicked").push(due.elapsed());
+                }
+            });
+        }
+    });
+    latencies.into_inner().expect("no sender panicked")
 }
 
 /// Every sync of the process takes so much longer from now on.

@@ -22,7 +22,7 @@ pub(crate) struct Sent {
     pub(crate) wall: Duration,
 }
 
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     host: SocketAddr,
 }
@@ -71,39 +71,6 @@ pub(crate) fn bursts(to: SocketAddr, bodies: &[Body<'_>], times: usize) -> Vec<D
     latencies.into_inner().expect("no sender panicked")
 }
 
-/// A body every `every`, for so many times, over `connections`; from when it was to leave until its answer, so that
-/// one that waits for its turn is slow, too.
-pub(crate) fn paced(
-    to: SocketAddr,
-    bodies: &[Body<'_>],
-    every: Duration,
-    times: usize,
-    connections: usize,
-) -> Vec<Duration> {
-    let latencies = Mutex::new(Vec::new());
-    let next = AtomicUsize::new(0);
-    let mut open: Vec<Connection> = (0..connections).map(|_| Connection::open(to)).collect();
-    let begun = Instant::now();
-    std::thread::scope(|scope| {
-        for connection in &mut open {
-            let (latencies, next) = (&latencies, &next);
-            scope.spawn(move || {
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    if place >= times {
-                        return;
-                    }
-                    let due = begun + every * place as u32;
-                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                    connection.deliver(bodies[place % bodies.len()]);
-                    latencies.lock().expect("no sender panicked").push(due.elapsed());
-                }
-            });
-        }
-    });
-    latencies.into_inner().expect("no sender panicked")
-}
-
 /// At the level that Fluent Bit compresses with.
 pub(crate) fn zipped(bodies: &[&[u8]]) -> Vec<Vec<u8>> {
     let zip = |body: &[u8]| {
@@ -127,7 +94,7 @@ pub(crate) fn get(to: SocketAddr, path: &str) -> Option<String> {
 // === impl Connection ===
 
 impl Connection {
-    fn open(to: SocketAddr) -> Connection {
+    pub(crate) fn open(to: SocketAddr) -> Connection {
         let stream = TcpStream::connect(to).expect("the server takes connections");
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
@@ -135,7 +102,7 @@ impl Connection {
         Connection { stream, host: to }
     }
 
-    fn deliver(&mut self, body: Body<'_>) {
+    pub(crate) fn deliver(&mut self, body: Body<'_>) {
         let encoding = if body.gzip { "Content-Encoding: gzip\r\n" } else { "" };
         let head = format!(
             "POST /ingest HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nContent-Type: application/x-ndjson\r\n\

@@ -119,7 +119,7 @@ impl Server {
     }
 
     fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs")
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).expect("the server runs")
     }
 
     /// What became of the lines, by its own account; `None` of the drain server.
@@ -142,7 +142,7 @@ impl Server {
             .args(["record", "--quiet", "-F", SAMPLES_PER_SECOND, "-o"])
             .arg(file)
             .arg("-p")
-            .arg(self.child.id().to_string())
+            .arg(self.pid().to_string())
             .spawn()
             .expect("perf is installed");
         std::thread::sleep(Duration::from_millis(500));

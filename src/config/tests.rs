@@ -92,7 +92,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(
         config.store,
         Store {
-            path: "emberwatch.db".into(),
+            path: Some("emberwatch.db".into()),
             lock_wait_seconds: 120,
             queue_batches: 1024,
             max_windows: 100_000,
@@ -291,7 +291,7 @@ fn everything_can_be_set() {
     assert_eq!(
         config.store,
         Store {
-            path: "/var/lib/emberwatch/db".into(),
+            path: Some("/var/lib/emberwatch/db".into()),
             lock_wait_seconds: 0,
             queue_batches: 21,
             max_windows: 122,

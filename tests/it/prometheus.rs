@@ -157,9 +157,7 @@ impl Prometheus {
             let line = started.log().lines().find(|line| line.contains("\"Listening on\""))?.to_owned();
             line.split("address=").nth(1)?.parse().ok()
         });
-        eventually("prometheus is ready", SOON, || {
-            (get(started.address, "/-/ready").status == 200).then_some(())
-        });
+        eventually("prometheus is ready", SOON, || (get(started.address, "/-/ready").status == 200).then_some(()));
         started
     }
 
@@ -265,9 +263,7 @@ fn a_prometheus_scrapes_the_program_its_rules_fire_and_resolve_and_the_dashboard
     eventually("it fires while the program is gone", SOON, || prometheus.fires("EmberwatchDown").then_some(()));
     program.restart();
     wait_ready(&program);
-    eventually("it resolves when the program is back", SOON, || {
-        (!prometheus.fires("EmberwatchDown")).then_some(())
-    });
+    eventually("it resolves when the program is back", SOON, || (!prometheus.fires("EmberwatchDown")).then_some(()));
 }
 
 /// The names of the program's own metrics in a text, without what Prometheus adds to histograms.
@@ -283,8 +279,7 @@ fn named(text: &str) -> BTreeSet<String> {
 
 /// Those that are registered, and what the library adds of the process.
 fn registered() -> BTreeSet<String> {
-    let registration =
-        Regex::new(r#"(?s)(?:counters?|gauge|histogram)\(\s*r,\s*"([a-z_]+)""#).expect("a pattern");
+    let registration = Regex::new(r#"(?s)(?:counters?|gauge|histogram)\(\s*r,\s*"([a-z_]+)""#).expect("a pattern");
     let source = shipped("src/metrics.rs");
     let mut names: BTreeSet<String> =
         registration.captures_iter(&source).map(|found| format!("emberwatch_{}", &found[1])).collect();
