@@ -15,6 +15,9 @@ use crate::notify::deliver::Settled;
 use crate::notify::digest::{Why, fitting};
 use crate::notify::notice::{Notice, NoticeKind};
 
+/// Longer than settling, and than any pause that a destination may ask for, can be.
+const LONGEST_WAIT_MS: i64 = 20 * 60 * 1000;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     pub id: u64,
@@ -141,10 +144,10 @@ impl Outbox {
         }
         let rests_until = self.resting.get(destination).copied().unwrap_or(i64::MIN);
         let begins_ms = first.due_ms.max(rests_until);
-        if begins_ms > now_ms {
+        if !is_due(begins_ms, now_ms) {
             return Take::Nothing(Some(begins_ms));
         }
-        let due: Vec<&Row> = live.filter(|r| r.due_ms <= now_ms).collect();
+        let due: Vec<&Row> = live.filter(|r| is_due(r.due_ms, now_ms)).collect();
         match self.paces.ask(destination, due.len(), now_ms) {
             Ok(None) => Take::One(due.first().map_or(0, |r| r.id)),
             Ok(Some(why)) => Take::Many(why, chosen(why, &due)),
@@ -157,7 +160,7 @@ impl Outbox {
     /// First messages of a destination that may leave now and were never tried, with their escalations.
     pub fn first_messages(&self, destination: &str, now_ms: i64) -> impl Iterator<Item = (u64, u64)> {
         let fresh = move |r: &&Row| {
-            r.destination == destination && r.dead.is_none() && r.attempts == 0 && r.due_ms <= now_ms && !r.leased
+            r.destination == destination && r.dead.is_none() && r.attempts == 0 && is_due(r.due_ms, now_ms) && !r.leased
         };
         let first = self.rows.values().filter(move |r| fresh(r) && r.notice.kind == NoticeKind::Opened);
         first.map(|r| (r.escalation, r.id))
@@ -307,6 +310,11 @@ impl Outbox {
         self.before.entry(id).or_insert_with(|| Some(row.clone()));
         Some(row)
     }
+}
+
+/// What is to wait longer than anything does was put in before the clock was set back: it is due.
+fn is_due(due_ms: i64, now_ms: i64) -> bool {
+    due_ms <= now_ms || due_ms - now_ms > LONGEST_WAIT_MS
 }
 
 /// Which of those that are due go into one digest: all of them when the day's messages are used up; else those of the

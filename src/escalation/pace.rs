@@ -65,7 +65,8 @@ impl Paces {
         let today = now_ms.div_euclid(DAY_MS);
         if spent.day == today && spent.sent >= self.pace.per_day {
             let midnight_ms = (today + 1) * DAY_MS;
-            let next_ms = spent.digest_ms.saturating_add(DIGEST_EVERY_MS).min(midnight_ms);
+            // Not longer than that either when the clock was set back since.
+            let next_ms = spent.digest_ms.min(now_ms).saturating_add(DIGEST_EVERY_MS).min(midnight_ms);
             return if next_ms <= now_ms { Ok(Some(self.used_up())) } else { Err(next_ms) };
         }
         Ok((due > self.pace.coalesce_after).then_some(Why::Many(self.pace.coalesce_after)))

@@ -52,7 +52,7 @@ workers = 0
 max_encoded_bytes = 1024
 lisen = 1
 [store]
-path = ""
+path = 7
 lock_wait_seconds = 3601
 [escalation]
 dedup_seconds = "60"
@@ -80,7 +80,7 @@ window_seconds = 100000
             "server.max_encoded_bytes: must be a whole number from 1048576 to 1073741824, got 1024",
             "server.lisen: unknown key; did you mean listen?",
             "colour: unknown key; known here: ",
-            "store.path: must be the path of a file, got \"\"",
+            "store.path: must be the path of a file, or \"\" for none, got 7",
             "store.lock_wait_seconds: must be a whole number from 0 to 3600, got 3601",
             "store.max_windows: must be a whole number from 100 to 10000000, got \"ten\" (from EMBERWATCH_STORE_MAX_WINDOWS)",
             "escalation.dedup_seconds: must be a whole number from 1 to 604800, got \"60\"; leave out the quotes",

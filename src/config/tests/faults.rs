@@ -88,7 +88,7 @@ fn all_faults_are_told_at_once_and_in_order() {
 server.control_token: must be 16 to 4096 bytes long, got 7
 server.token[0].name: must be 1 to 64 of letters, digits, _, . and -, got "fluent bit"
 server.token[0].secret: must be 16 to 4096 bytes long, got 7
-store.path: must be the path of a file, or \"\" for none, got 7
+store.path: must be the path of a file, or "" for none, got 7
 store.snapshot_seconds: must be a whole number from 1 to 3600, got 0
 slack.webhook_url: must be an https:// URL, or http:// to a loopback address
 slack.webhook_url: webhook_url and bot_token are both given; keep one of them

@@ -194,3 +194,47 @@ fn who_has_not_heard_the_first_message_gets_no_reminder_of_it() {
     let told = bench.told(T0 + 301 * MINUTE);
     assert_eq!(told, [(NoticeKind::Opened, 1, 301 * 12)], "with the count of the moment");
 }
+
+#[test]
+fn a_clock_that_is_set_back_an_hour_delays_no_message_and_misses_no_flood() {
+    let mut bench = Bench::new(10);
+    // Five lines an hour ahead, which was now then; and a message that waits for its time.
+    bench.count("cart", &[(T0 + HOUR, 5)], Lane::Live, T0 + HOUR);
+    bench.flood(50, T0 + HOUR);
+    assert_eq!(bench.told(T0), [(NoticeKind::Opened, 1, 50)], "due, whatever the clock says");
+    assert_eq!(bench.count("cart", &[(T0, 20)], Lane::Live, T0), ["http_5xx"]);
+    assert_eq!(bench.told(T0 + 2 * SECOND), [(NoticeKind::Opened, 2, 20)]);
+}
+
+#[test]
+fn a_clock_that_jumps_an_hour_ahead_and_back_tells_each_flood_once() {
+    let mut bench = Bench::new(10);
+    bench.flood(50, T0);
+    assert_eq!(bench.told(T0 + 2 * SECOND), [(NoticeKind::Opened, 1, 50)]);
+    bench.tick(T0 + HOUR);
+    // Nothing was heard of the service in that hour, as far as anybody can tell.
+    assert_eq!(bench.told(T0 + HOUR), [(NoticeKind::NoData, 1, 50)]);
+    for minute in 0..10 {
+        bench.flood(50, T0 + minute * MINUTE + 3 * SECOND);
+        bench.tick(T0 + minute * MINUTE + 4 * SECOND);
+        assert_eq!(
+            bench.told(T0 + minute * MINUTE + 5 * SECOND),
+            if minute == 0 { vec![(NoticeKind::Again, 1, 100)] } else { vec![] },
+            "minute {minute}"
+        );
+    }
+}
+
+#[test]
+fn backlogs_of_ten_and_thirty_three_minutes_at_once_are_each_told_for_what_they_are() {
+    let mut bench = Bench::new(10);
+    // Ten minutes late is in time: one flood, as if it had come then.
+    bench.count("checkout", &[(T0 - 600 * SECOND, 30)], Lane::Live, T0);
+    assert_eq!(bench.told(T0 + 2 * SECOND), [(NoticeKind::Opened, 1, 30)]);
+    // Thirty-three minutes late: one escalation for all of it, however it comes in.
+    for part in 0..5 {
+        bench.count("cart", &[(T0 - 1980 * SECOND + part * 60 * SECOND, 30)], Lane::Late, T0 + part);
+    }
+    assert_eq!(bench.told(T0 + 4 * SECOND), [(NoticeKind::Opened, 2, 150)]);
+    assert!(bench.engine.desk().get(2).is_some_and(|e| e.late && e.first_ms <= T0 - 1980 * SECOND));
+}
