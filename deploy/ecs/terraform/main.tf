@@ -6,7 +6,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.40"
+      version = ">= 5.81"
     }
   }
 }
@@ -87,7 +87,9 @@ resource "aws_ecs_service" "emberwatch" {
   # minute there are two, which costs less than half a minute without any.
   deployment_minimum_healthy_percent = var.efs == null ? 100 : 0
   deployment_maximum_percent         = var.efs == null ? 200 : 100
-  propagate_tags                     = "SERVICE"
+  # It would start a second task to move the first.
+  availability_zone_rebalancing = "DISABLED"
+  propagate_tags                = "SERVICE"
 
   deployment_circuit_breaker {
     enable   = true
@@ -103,4 +105,7 @@ resource "aws_ecs_service" "emberwatch" {
   service_registries {
     registry_arn = aws_service_discovery_service.emberwatch.arn
   }
+
+  # Or the first task starts before it may read its secrets.
+  depends_on = [aws_iam_role_policy.secrets, aws_iam_role_policy_attachment.execution, aws_iam_role_policy.efs]
 }
