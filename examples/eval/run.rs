@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use emberwatch::metrics::Metrics;
 use emberwatch::triage::ask::{Asked, Asker, AtOnce};
@@ -22,6 +22,8 @@ use emberwatch::watch::{Origin, Watch, WatchSet};
 use crate::cases::{self, Case};
 use crate::score::{Fit, Score};
 
+/// Unix milliseconds at which all lines have come: any moment will do, but the same one, or questions would differ.
+const NOW_MS: i64 = 1_770_000_000_000;
 /// As the program's `time.lateness_seconds` is unless configured.
 const LATENESS_MS: i64 = 900_000;
 /// Questions in a row without an answer from anybody, after which there is nobody.
@@ -37,7 +39,6 @@ pub(crate) struct Run {
     made: HashMap<u64, Vec<String>>,
     said: HashMap<u64, What>,
     at_once: AtOnce,
-    now_ms: i64,
     score: Score,
 }
 
@@ -64,12 +65,10 @@ impl Meter {
 
 impl Run {
     pub(crate) fn new(text: &str, provider: Provider, batch: usize) -> Result<Run, String> {
-        let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|e| e.to_string())?;
-        let now_ms = i64::try_from(now_ms.as_millis()).map_err(|e| e.to_string())?;
         let most = text.lines().count();
         // The same kinds in the same order each time.
         let mut kinds = Kinds::new(Bounds { max_kinds: most.max(100), max_waiting: most }, 1);
-        let cases = cases::load(text, &mut kinds, now_ms)?;
+        let cases = cases::load(text, &mut kinds, NOW_MS)?;
         let metrics = Metrics::register().map_err(|e| e.to_string())?;
         Ok(Run {
             cases,
@@ -80,7 +79,6 @@ impl Run {
             made: HashMap::new(),
             said: HashMap::new(),
             at_once: AtOnce::new(batch),
-            now_ms,
             score: Score::default(),
         })
     }
@@ -113,7 +111,7 @@ impl Run {
                 Err(no) => no.words.clone(),
             };
             eprintln!(
-                "{name}: {} kinds in {:.1} s: {outcome}; {} of {} judged",
+                "{name}: {} kinds in {:.1} s: {outcome}; {} of {} done",
                 asked.fitted,
                 started.elapsed().as_secs_f64(),
                 self.cases.len() - self.kinds.waiting(),
@@ -169,7 +167,7 @@ impl Run {
         let fitted = asked.fitted.min(asked.offers.len());
         let (shown, beyond) = asked.offers.split_at(fitted);
         for offer in beyond {
-            self.kinds.postpone(offer.kind, self.now_ms);
+            self.kinds.postpone(offer.kind, NOW_MS);
         }
         let actions = match &asked.answer {
             Ok(actions) => actions.as_slice(),
@@ -185,8 +183,8 @@ impl Run {
                 continue;
             }
             let tries = match tried {
-                true => self.kinds.give_back(offer.kind, self.now_ms),
-                false => self.kinds.postpone(offer.kind, self.now_ms),
+                true => self.kinds.give_back(offer.kind, NOW_MS),
+                false => self.kinds.postpone(offer.kind, NOW_MS),
             };
             if tries >= TRIES_MAX || (asked.answer.is_err() && is_severe(offer)) {
                 self.settle(offer.kind, None);
@@ -208,7 +206,7 @@ impl Run {
                 kinds: &self.kinds,
                 watches: &self.watches,
                 naming: None,
-                now_ms: self.now_ms,
+                now_ms: NOW_MS,
                 lateness_ms: LATENESS_MS,
             };
             match scene.try_out(action, &own) {
@@ -248,7 +246,7 @@ impl Run {
         let Some(held) = self.kinds.get(kind) else { return };
         let judgement = Judgement {
             what: what.unwrap_or(What::Ignore),
-            at_ms: self.now_ms,
+            at_ms: NOW_MS,
             until_ms: i64::MAX,
             level: held.level,
             label: None,
