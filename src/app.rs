@@ -170,6 +170,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
                 max_wanted: config.investigation.queue,
             },
             destinations: names,
+            naming: Arc::new(config.record.clone()),
             dossiers: Dossiers {
                 public_url: config.server.public_url.clone(),
                 folder: config.investigation.folder.clone(),
@@ -184,6 +185,8 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         snapshot_every: Duration::from_secs(config.store.snapshot_seconds),
     };
     let (ledger, writer_ended) = writer::start(parts).map_err(|e| start(&e))?;
+    let leaving = metrics.clone();
+    ledger.shards().when_a_label_leaves(move |label| leaving.forget_watch(label));
     let outbox = Arc::new(ledger.clone());
     let mut delivering = JoinSet::new();
     for channel in destinations {

@@ -8,6 +8,8 @@
 //! Nothing above this module knows where the truth is kept: [`Ledger`] is the seam.
 
 pub mod engine;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod journal;
 pub mod repeats;
 pub mod shards;

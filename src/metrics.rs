@@ -228,6 +228,14 @@ impl Metrics {
         counter
     }
 
+    /// The label is no watch's any more: its series end, or those of a thousand proposals would stay for ever.
+    pub fn forget_watch(&self, label: &str) {
+        for series in [&self.watch_matches, &self.watch_crossings] {
+            // It may never have matched.
+            series.remove_label_values(&[label]).unwrap_or_default();
+        }
+    }
+
     /// The page Prometheus scrapes.
     pub fn page(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())

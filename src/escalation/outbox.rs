@@ -330,3 +330,68 @@ fn chosen(why: Why, due: &[&Row]) -> Vec<u64> {
     last.truncate(fitting(last.iter().map(|(_, notice)| *notice)).max(1));
     due.iter().filter(|r| last.iter().any(|(escalation, _)| *escalation == r.escalation)).map(|r| r.id).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::notice::Severity;
+    use crate::redact::Redacted;
+
+    fn post(escalation: u64) -> Post {
+        let notice = Notice {
+            kind: NoticeKind::Opened,
+            escalation,
+            label: "some".into(),
+            severity: Severity::Warning,
+            summary: Redacted::default(),
+            cluster: Redacted::default(),
+            service: Redacted::default(),
+            group: vec![],
+            count: 1,
+            threshold: 1,
+            window_seconds: 1,
+            first_ms: 0,
+            last_ms: 0,
+            at_ms: 0,
+            late: false,
+            samples: vec![],
+            dedup_key: String::new(),
+            suggested_fix: None,
+            dossier: None,
+            incident: None,
+            told_before: None,
+            in_doubt: false,
+            broadcast: false,
+        };
+        Post { escalation, due_ms: 0, notice }
+    }
+
+    #[test]
+    fn when_there_are_too_many_messages_those_about_proposed_ones_go_before_any_of_people() {
+        let mut outbox = Outbox::new(vec!["slack"], 4, Pace::default());
+        for escalation in [1, PROPOSED_AFTER + 1, 2, PROPOSED_AFTER + 2] {
+            outbox.post(&post(escalation));
+        }
+        let held = |outbox: &Outbox| outbox.rows.values().map(|row| row.escalation).collect::<Vec<_>>();
+        outbox.post(&post(3));
+        assert_eq!(held(&outbox), [1, 2, PROPOSED_AFTER + 2, 3]);
+        // Even the newest of them gives way.
+        outbox.post(&post(4));
+        outbox.post(&post(PROPOSED_AFTER + 3));
+        assert_eq!(held(&outbox), [1, 2, 3, 4]);
+        outbox.post(&post(5));
+        assert_eq!(held(&outbox), [2, 3, 4, 5], "and then the oldest");
+        assert_eq!(outbox.overflowed, 4);
+    }
+
+    #[test]
+    fn a_message_that_is_being_sent_is_not_given_up() {
+        let mut outbox = Outbox::new(vec!["slack"], 2, Pace::default());
+        outbox.post(&post(PROPOSED_AFTER + 1));
+        let notice = post(PROPOSED_AFTER + 1).notice;
+        assert!(outbox.lease(1, notice, 0).is_some());
+        outbox.post(&post(1));
+        outbox.post(&post(2));
+        assert_eq!(outbox.rows.values().map(|row| row.escalation).collect::<Vec<_>>(), [PROPOSED_AFTER + 1, 2]);
+    }
+}

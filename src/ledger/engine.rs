@@ -24,6 +24,7 @@ use crate::escalation::outbox::{Outbox, Row};
 use crate::escalation::pace::{self, Pace};
 use crate::escalation::{self, Crossing, Desk, Escalation, SAMPLES_MAX};
 use crate::notify::notice::Dossiers;
+use crate::record::naming::Naming;
 use crate::record::stripped::Sample;
 use crate::redact::Redacted;
 use crate::store::{Loaded, Transaction};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub destinations: Vec<&'static str>,
     /// What messages say of where dossiers are.
     pub dossiers: Dossiers,
+    /// What the operator says about names: lines are read again with it.
+    pub naming: Arc<Naming>,
 }
 
 /// Both clocks, read once for a group of batches.

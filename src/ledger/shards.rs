@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -31,6 +31,8 @@ pub struct Shards {
     /// (cluster, service) → time of its newest live record, unix milliseconds.
     seen: DashMap<(String, String), i64>,
     watches: ArcSwap<WatchSet>,
+    /// Told the label of each watch that has left, by the writer.
+    left: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
     /// A plain lock: held for a push or a take, never across an await.
     confirmed: Mutex<Vec<(DeliveryKey, u64)>>,
     /// Counts requests and confirmations, in the order in which they come.
@@ -56,6 +58,7 @@ impl Shards {
             totals: DashMap::new(),
             seen: DashMap::new(),
             watches: ArcSwap::new(watches),
+            left: OnceLock::new(),
             confirmed: Mutex::default(),
             turns: AtomicU64::new(0),
             confirmations_dropped: AtomicU64::new(0),
@@ -69,7 +72,17 @@ impl Shards {
     }
 
     pub(super) fn set_watches(&self, watches: Arc<WatchSet>) {
-        self.watches.store(watches);
+        let before = self.watches.swap(watches.clone());
+        let Some(left) = self.left.get() else { return };
+        for watch in before.watches().iter().filter(|w| watches.by_label(&w.rule.label).is_none()) {
+            left(&watch.rule.label);
+        }
+    }
+
+    /// From now on `tell` is told of each label that no watch has any more. Once; a second one changes nothing.
+    pub fn when_a_label_leaves(&self, tell: impl Fn(&str) + Send + Sync + 'static) {
+        // Whoever came first is told.
+        drop(self.left.set(Box::new(tell)));
     }
 
     pub fn windows_len(&self) -> usize {

@@ -110,7 +110,7 @@ impl Engine {
         let mut scratch = Scratch::default();
         let mut found = None;
         for sample in &staged.samples {
-            sample.read(None, |record| {
+            sample.read(Some(&self.settings.naming), |record| {
                 set.matches(record, &mut scratch, |_, watch| {
                     if found.is_none() && !watch.origin.is_proposed() {
                         found = self.fires_for(draft, watch, staged);

@@ -54,6 +54,7 @@ fn settings() -> Settings {
         },
         destinations: vec!["slack"],
         dossiers: Dossiers { public_url: Some("https://logs.example".into()), folder: None },
+        naming: Arc::default(),
     }
 }
 

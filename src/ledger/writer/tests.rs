@@ -51,6 +51,7 @@ fn start_on(refusing: &Arc<AtomicBool>) -> (Ledger, WatchKey, Metrics) {
             },
             destinations: vec!["slack"],
             dossiers: crate::notify::notice::Dossiers::default(),
+            naming: Arc::default(),
         },
         base: vec![watch],
         store: Box::new(Moody(refusing.clone())),

@@ -183,3 +183,113 @@ fn a_watch_in_the_shadow_counts_and_tells_nobody() {
     assert_eq!(bench.told(T0 + 2 * SECOND), []);
     assert_eq!(bench.engine.shards.total(key).matched, 150);
 }
+
+#[test]
+fn after_a_rollback_numbers_are_left_alone_also_after_a_restart() {
+    let mut bench = Bench::new(10);
+    let (first, second) = (proposed("ai", 100), proposed("ai", 300));
+    bench.propose(first.clone(), 0, T0).expect("taken in");
+    let mut provenance = Provenance::of(change(None, &first));
+    provenance.add(change(Some(&first), &second));
+    let proposal =
+        Proposal { rule: second, origin: Origin::Triage, provenance, replaces: Some(first), backlog: vec![] };
+    let draft = bench.engine.adopt(proposal, at(T0)).expect("taken in");
+    bench.write(draft, at(T0));
+    let pinned = |bench: &Bench| {
+        let set = bench.engine.shards.watches();
+        set.by_label("ai").and_then(|w| w.provenance.as_ref().map(|p| (p.pinned, p.changes.len())))
+    };
+    assert_eq!(pinned(&bench), Some((false, 2)));
+    let draft = bench.engine.roll_back("ai", at(T0)).expect("rolled back");
+    bench.write(draft, at(T0));
+    assert_eq!(pinned(&bench), Some((true, 1)));
+    bench.restart(T0 + SECOND);
+    assert_eq!(pinned(&bench), Some((true, 1)));
+}
+
+#[test]
+fn at_a_restart_proposed_regexes_take_no_room_from_those_of_people() {
+    let mut bench = Bench::new(10);
+    let with_regex = |label: &str| {
+        let json = serde_json::json!({"label": label, "match": {"regex": format!("{label}[0-9]+")}, "threshold": 5,
+            "window_seconds": 60});
+        Rule::from_json(&json, "", &mut Vec::new()).expect("a rule")
+    };
+    // The store hands rows out by label: these come first.
+    for n in 0..20 {
+        bench.propose(with_regex(&format!("a{n}")), 0, T0).expect("taken in");
+    }
+    assert_eq!(bench.propose(with_regex("a20"), 0, T0), Err(Refused::Regexes(20)));
+    for n in 0..100 {
+        let (draft, _) = bench.engine.put_watch(with_regex(&format!("p{n}")), at(T0)).expect("set");
+        bench.write(draft, at(T0));
+    }
+    bench.restart(T0 + SECOND);
+    let set = bench.engine.shards.watches();
+    let held = |origin: Origin| set.watches().iter().filter(|w| w.origin == origin).count();
+    assert_eq!((held(Origin::Api), held(Origin::Triage)), (100, 20));
+}
+
+#[test]
+fn a_persons_copy_of_a_proposed_watch_begins_with_nothing_and_crosses_by_itself() {
+    let mut bench = Bench::new(1_000);
+    bench.propose(proposed("ai", 100), 150, T0).expect("taken in");
+    assert_eq!(bench.told(T0 + 2 * SECOND), [(NoticeKind::Opened, 1_000_001, 150)]);
+    let (draft, replaced) = bench.engine.put_watch(proposed("ai", 100), at(T0 + 3 * SECOND)).expect("set");
+    bench.write(draft, at(T0 + 3 * SECOND));
+    assert!(replaced);
+    let key = bench.engine.shards.watches().by_label("ai").expect("held").key;
+    assert_eq!(bench.engine.shards.total(key).matched, 0);
+    assert!(
+        !bench.engine.shards.windows.iter().any(|window| window.key().watch == key),
+        "no window that fires already"
+    );
+    let now = T0 + 4 * SECOND;
+    let group = StagedGroup { watch: key, ..bench.staged("checkout", &[(now, 120)], Lane::Live) };
+    bench.commit(&[Staged { delivery: None, began: 0, notes: vec![], groups: vec![group] }], now);
+    assert_eq!(bench.told(now + 2 * SECOND), [(NoticeKind::Opened, 1, 120)], "its own message, in people's numbers");
+}
+
+#[test]
+fn the_same_rule_has_other_counters_as_a_persons_as_a_proposed_one_and_in_the_shadow() {
+    let rule = proposed("ai", 100);
+    let shadow = Provenance { shadow: true, ..Provenance::default() };
+    let keys = [
+        Watch::new(rule.clone(), Origin::Config).key,
+        Watch::from_api(rule.clone(), T0).key,
+        Watch::proposed(rule.clone(), Origin::Triage, T0, Provenance::default()).key,
+        Watch::proposed(rule.clone(), Origin::Seed, T0, Provenance::default()).key,
+        Watch::proposed(rule, Origin::Triage, T0, shadow).key,
+    ];
+    assert_eq!((keys[0], keys[2]), (keys[1], keys[3]));
+    assert!(keys[0] != keys[2] && keys[0] != keys[4] && keys[2] != keys[4]);
+}
+
+#[test]
+fn whether_a_persons_watch_tells_of_a_line_is_asked_with_the_names_that_the_operator_gave() {
+    use crate::record::naming::{Mapping, Names, Source};
+    let json = serde_json::json!({"label": "of_team", "match": {"all": [{"field": "service", "eq": "team-a"},
+        {"field": "status", "gte": 500}]}, "threshold": 1, "window_seconds": 60});
+    let of_team = Rule::from_json(&json, "", &mut Vec::new()).expect("a rule");
+    let map = Mapping {
+        field: Source::Service,
+        from: Names::Exactly("checkout".into()),
+        service: "team-a".into(),
+        cluster: None,
+    };
+    for mapped in [true, false] {
+        let naming = Naming { map: if mapped { vec![map.clone()] } else { vec![] }, ..Naming::default() };
+        let watch = Watch::new(of_team.clone(), Origin::Config);
+        let settings = Settings { naming: Arc::new(naming), ..settings() };
+        let mut bench = Bench::new(1_000);
+        bench.engine = Engine::new(settings, vec![watch.clone()], Loaded::default(), T0 - HOUR).0;
+        let fired = StagedGroup { watch: watch.key, ..bench.staged("team-a", &[(T0, 5)], Lane::Live) };
+        bench.commit(&[Staged { delivery: None, began: 0, notes: vec![], groups: vec![fired] }], T0);
+        let lines = StagedGroup { samples: vec![sample()], ..bench.staged("team-a", &[(T0, 1)], Lane::Live) };
+        let crossing = Crossing { service: "team-a".into(), ..bench.crossing("look") };
+        let (draft, (_, outcome)) = bench.engine.raise(crossing, &lines, at(T0 + SECOND));
+        bench.write(draft, at(T0 + SECOND));
+        let wanted = if mapped { escalation::Outcome::Covered } else { escalation::Outcome::Opened };
+        assert_eq!(outcome, wanted, "mapped: {mapped}");
+    }
+}
