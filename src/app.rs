@@ -196,6 +196,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     if let Some(intake) = &intake {
         intake.set_seed(seed);
     }
+    server.ingest.quarantine.set_seed(seed);
     let triaging = intake.map(|intake| Triaging { intake, inbox, seed, notes, view, stopped: stopped.clone() });
     let triaging = triaging.map(|t| triage_thread(&config, t, &ledger, &metrics)).transpose()?;
     let (all_counted, counting) = watch::channel(false);

@@ -5,7 +5,8 @@
 //! - lines that look alike, of one sender and reason, are one entry with a count: digits aside, the same head;
 //! - both are bounded, in entries and in bytes; what is beyond a bound is counted and not kept; of entries the one
 //!   that was added to longest ago goes first;
-//! - text comes out as [`Redacted`], and in no other way.
+//! - text comes out as [`Redacted`], and in no other way; the digest of a line is keyed, or a short secret could be
+//!   guessed from it.
 //!
 //! A restart empties it. The figures that last are those of `rejected_lines_total`.
 
@@ -13,12 +14,14 @@ mod rejects;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use rejects::Sample;
 pub use rejects::{Rejects, Rest};
+use ring::hmac;
 
 use crate::redact::Redacted;
 
@@ -45,6 +48,8 @@ pub struct From {
 
 pub struct Quarantine {
     bounds: Bounds,
+    /// Of the store's life: what digests are keyed with.
+    seed: AtomicU64,
     /// A plain lock: held for a look-up, or for copying what is to be shown.
     held: Mutex<Held>,
 }
@@ -117,7 +122,12 @@ pub struct ShownFrom {
 
 impl Quarantine {
     pub fn new(bounds: Bounds) -> Quarantine {
-        Quarantine { bounds, held: Mutex::default() }
+        Quarantine { bounds, seed: AtomicU64::new(0), held: Mutex::default() }
+    }
+
+    /// Before the first request is read. Secret, and the same for a store's life.
+    pub fn set_seed(&self, seed: u64) {
+        self.seed.store(seed, Ordering::Relaxed);
     }
 
     /// Takes over what a committed batch brought; answers how many more entries are held then. `service`: the one that
@@ -166,7 +176,8 @@ impl Quarantine {
         drop(held);
         entries.sort_by_key(|e| std::cmp::Reverse(e.turn));
         entries.truncate(limit);
-        Shown { quarantined, kept, evicted, samples: entries.iter().map(Entry::shown).collect() }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.seed.load(Ordering::Relaxed).to_le_bytes());
+        Shown { quarantined, kept, evicted, samples: entries.iter().map(|entry| entry.shown(&key)).collect() }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -175,7 +186,7 @@ impl Quarantine {
 }
 
 impl Entry {
-    fn shown(&self) -> ShownSample {
+    fn shown(&self, key: &hmac::Key) -> ShownSample {
         let sample = &self.sample;
         ShownSample {
             reason: sample.reason,
@@ -190,13 +201,19 @@ impl Entry {
             service: self.service.as_deref().map(|service| Redacted::new(service).one_line().cut(NAME_MAX)),
             sample: Redacted::from_bytes(&sample.head).cut(SHOWN_MAX),
             bytes: sample.bytes,
-            digest: format!("{:032x}", sample.digest),
+            digest: keyed(key, sample.digest),
             cut: sample.cut,
             encoding: sample.undecodable.as_ref().map(|(encoding, ..)| encoding.as_str()),
             at_byte: sample.undecodable.as_ref().map(|(_, at_byte, _)| *at_byte),
             fault: sample.undecodable.as_ref().map(|(.., fault)| Redacted::new(fault).one_line().cut(SHOWN_MAX)),
         }
     }
+}
+
+/// Equal lines have equal digests, and who lacks the key can try no line.
+fn keyed(key: &hmac::Key, digest: u128) -> String {
+    let tag = hmac::sign(key, &digest.to_le_bytes());
+    tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,24 @@ fn batch(bounds: Bounds, sender: u64, lines: &[&str]) -> Rejects {
     rejects
 }
 
+fn digest(seed: u64, line: &[u8]) -> String {
+    keyed(&hmac::Key::new(hmac::HMAC_SHA256, &seed.to_le_bytes()), xxh3_128(line))
+}
+
+#[test]
+fn what_is_shown_of_a_line_does_not_let_who_guesses_it_know_that_he_is_right() {
+    let shown = |seed: u64| {
+        let quarantine = Quarantine::new(BOUNDS);
+        quarantine.set_seed(seed);
+        quarantine.take(batch(BOUNDS, 1, &["pin 4711"]), None, 1);
+        quarantine.show(None, 1).samples[0].digest.clone()
+    };
+    assert_eq!((shown(7), shown(7).len()), (digest(7, b"pin 4711"), 32), "equal lines are seen to be equal");
+    assert_ne!(shown(7), shown(8), "here, and nowhere else");
+    let unkeyed = xxh3_128(b"pin 4711");
+    assert!(![format!("{unkeyed:032x}"), format!("{:032x}", unkeyed.swap_bytes())].contains(&shown(7)));
+}
+
 /// Text and count of every entry, the newest first.
 fn entries(quarantine: &Quarantine) -> Vec<(String, u64)> {
     let shown = quarantine.show(None, usize::MAX);
@@ -40,7 +58,7 @@ fn lines_that_look_alike_are_one_entry_for_each_sender_and_reason() {
     let shown = quarantine.show(None, 1);
     let sample = &shown.samples[0];
     assert_eq!((sample.first_ms, sample.last_ms, sample.bytes), (1_000, 2_000, 16));
-    assert_eq!(sample.digest, format!("{:032x}", xxh3_128(b"08:12:03 oops 17")));
+    assert_eq!(sample.digest, digest(0, b"08:12:03 oops 17"));
     assert_eq!(sample.service.as_ref().map(Redacted::as_str), Some("cart"));
     quarantine.take(batch(BOUNDS, 2, &["{\"a\""]), None, 3_000);
     let mut other = Rejects::new(BOUNDS, from(1));
@@ -125,7 +143,7 @@ fn the_rest_of_a_body_is_one_entry_a_sender_and_encoding_however_it_was_cut() {
     let shown = quarantine.show(Some("undecodable"), usize::MAX);
     let [sample] = shown.samples.as_slice() else { panic!("one entry: {shown:?}") };
     assert_eq!((sample.count, sample.bytes, sample.at_byte, sample.encoding), (2, 10, Some(17), Some("gzip")));
-    assert_eq!(sample.digest, format!("{:032x}", xxh3_128(b"plain text")));
+    assert_eq!(sample.digest, digest(0, b"plain text"));
     assert_eq!(
         (sample.sample.as_str(), sample.fault.as_ref().unwrap().as_str()),
         ("plain text", "invalid gzip header")
