@@ -72,7 +72,7 @@ pub enum Failure {
     Bind { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("EMBERWATCH_FAILPOINT: {0:?} is no failpoint; committed:1 is one")]
+    #[error("EMBERWATCH_FAILPOINT: {0:?} is no failpoint; committed:1 and triage:1 are")]
     Failpoint(String),
     #[error("server.tls.{0}")]
     Tls(#[from] crate::tls::Wrong),
@@ -480,7 +480,7 @@ fn triage_thread(
         ledger: ledger.clone(),
         intake: with.intake,
         inbox: with.inbox,
-        provider: provider(settings)?,
+        provider: Arc::new(provider(settings)?),
         limits: Limits::default(),
         seed: with.seed,
         notes: with.notes,
@@ -493,7 +493,7 @@ fn triage_thread(
     let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new().name("triage".into()).spawn(move || {
         let _ended = ended;
-        runtime.block_on(worker::run(parts));
+        worker::watch_over(&runtime, parts);
     });
     thread.map_err(|e| Failure::Start(format!("no thread for triage: {e}")))?;
     Ok(end)

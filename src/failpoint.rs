@@ -42,6 +42,8 @@ pub enum Failpoint {
     Snapshotting,
     /// It has.
     Snapshotted,
+    /// Triage takes a batch in: not the process dies here but its thread, by a panic.
+    Triage,
 }
 
 struct Armed {
@@ -53,7 +55,7 @@ struct Armed {
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
 impl Failpoint {
-    pub const ALL: [Failpoint; 16] = [
+    pub const ALL: [Failpoint; 17] = [
         Failpoint::Reading,
         Failpoint::Read,
         Failpoint::Staged,
@@ -70,6 +72,7 @@ impl Failpoint {
         Failpoint::Marked,
         Failpoint::Snapshotting,
         Failpoint::Snapshotted,
+        Failpoint::Triage,
     ];
 
     pub fn name(self) -> &'static str {
@@ -90,6 +93,7 @@ impl Failpoint {
             Failpoint::Marked => "marked",
             Failpoint::Snapshotting => "snapshotting",
             Failpoint::Snapshotted => "snapshotted",
+            Failpoint::Triage => "triage",
         }
     }
 
@@ -107,12 +111,14 @@ impl Failpoint {
     }
 
     pub fn pass(self) {
-        if let Some(armed) = ARMED.get()
-            && armed.at == self
-            && armed.left.fetch_sub(1, Ordering::Relaxed) == 1
-        {
+        if self.is_last() {
             std::process::abort();
         }
+    }
+
+    /// Whether this passing is the one that was asked for.
+    pub fn is_last(self) -> bool {
+        ARMED.get().is_some_and(|armed| armed.at == self && armed.left.fetch_sub(1, Ordering::Relaxed) == 1)
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Metrics {
     pub triage_refusals: IntCounterVec,
     pub triage_kinds: IntGauge,
     pub triage_waiting: IntGauge,
+    pub triage_panics: IntCounter,
+    pub triage_down: IntGauge,
     pub model_seconds: Histogram,
     pub model_tokens: IntCounterVec,
 }
@@ -190,6 +192,12 @@ impl Metrics {
             )?,
             triage_kinds: gauge(r, "triage_kinds", "Kinds of lines held")?,
             triage_waiting: gauge(r, "triage_waiting", "Kinds of lines that wait to be judged")?,
+            triage_panics: counter(
+                r,
+                "triage_panics_total",
+                "Times that the thread of triage died and was started again",
+            )?,
+            triage_down: gauge(r, "triage_down", "1 while triage judges nothing: it has died, or hangs")?,
             model_seconds: histogram(r, "model_seconds", "From a question to a model's answer", MODEL_BUCKETS)?,
             model_tokens: counters(r, "model_tokens_total", "Tokens sent to models and received", &["direction"])?,
             registry,

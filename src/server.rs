@@ -233,7 +233,7 @@ impl Server {
         path: &str,
     ) -> Response<Full<Bytes>> {
         match (path, role) {
-            ("/health", _) => respond::json(StatusCode::OK, &self.control.triage.health()),
+            ("/health", _) => respond::json(StatusCode::OK, &self.control.triage.health((self.control.clock)())),
             ("/ready", _) => self.ready(),
             ("/ingest", Role::Ingest | Role::Both) => self.ingest(peer, method, request).await,
             (_, Role::Ingest) => {

@@ -15,6 +15,7 @@ pub mod known;
 pub mod model;
 pub mod novel;
 pub mod own;
+pub mod pages;
 pub mod prompt;
 pub mod sketch;
 pub mod template;

@@ -8,7 +8,6 @@ use super::Ledger;
 use super::engine::Settings;
 use super::writer::{self, Parts};
 use crate::escalation;
-use crate::failpoint::Failpoint;
 use crate::metrics::Metrics;
 use crate::notify::notice::Dossiers;
 use crate::store::{Loaded, Store, StoreError, Transaction};
@@ -48,7 +47,14 @@ pub(crate) fn ledger(base: Vec<Watch>, metrics: &Metrics) -> (Ledger, Notes) {
             repeat_ms: 1000,
             max_digests: 100,
             max_outbox_rows: 100,
-            escalation: escalation::Settings { dedup_ms: 1000, settle_ms: 0, proposed_per_hour: 10, max_wanted: 2 },
+            pace: escalation::pace::Pace::default(),
+            escalation: escalation::Settings {
+                dedup_ms: 1000,
+                settle_ms: 0,
+                repeat_ms: 1_000_000,
+                proposed_per_hour: 10,
+                max_wanted: 2,
+            },
             destinations: vec!["slack"],
             dossiers: Dossiers::default(),
             naming: Arc::default(),
@@ -57,7 +63,6 @@ pub(crate) fn ledger(base: Vec<Watch>, metrics: &Metrics) -> (Ledger, Notes) {
         store: Box::new(Keeping(notes.clone())),
         loaded: Loaded::default(),
         metrics: metrics.clone(),
-        failpoint: Failpoint::default(),
         clock: || NOW_MS,
         queue: 8,
         snapshot_every: Duration::from_secs(3600),

@@ -118,6 +118,7 @@ impl Control {
     }
 
     fn metrics_page(&self) -> Response<Full<Bytes>> {
+        self.metrics.triage_down.set(i64::from(self.triage.is_down((self.clock)())));
         match self.metrics.page() {
             Ok(page) => respond::text(StatusCode::OK, "text/plain; version=0.0.4", page),
             Err(error) => {
@@ -165,7 +166,7 @@ impl Control {
             },
             "watches": watching.as_ref().map(|l| l.watches().watches().len()),
             "firing": firing,
-            "triage": self.triage.standing(),
+            "triage": self.triage.standing((self.clock)()),
             "investigation": self.investigation_status(),
             "services": quarantine::services(&self.services),
             "outbox": {
@@ -179,7 +180,7 @@ impl Control {
 
     /// Who judges what is new, and what was decided.
     fn triage(&self) -> Value {
-        let mut shown = self.triage.standing();
+        let mut shown = self.triage.standing((self.clock)());
         shown["decisions"] = self.triage.decisions();
         shown
     }
@@ -366,4 +367,48 @@ fn refused(refusal: &Refused) -> Response<Full<Bytes>> {
 
 fn not_ready() -> Response<Full<Bytes>> {
     respond::error(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "starting or stopping; see /ready", None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::fixture;
+    use crate::watch::Origin;
+    use crate::watch::provenance::{CHANGES_MAX, Change, Provenance};
+
+    #[tokio::test]
+    async fn every_change_to_a_proposed_watch_is_listed_up_to_a_bound_and_the_first_always() {
+        let rule = |threshold: usize| {
+            let json = json!({"label": "ai", "match": {"contains": "x"}, "threshold": threshold, "window_seconds": 60});
+            Rule::from_json(&json, "", &mut Vec::new()).expect("a rule")
+        };
+        let change = |n: usize| Change {
+            at_ms: n as i64,
+            by: if n == 0 { "triage" } else { "tune" }.into(),
+            model: "some".into(),
+            prompt: "00".into(),
+            reply: Redacted::new("{}"),
+            reason: Redacted::new(&format!("reason {n}")),
+            before: (n > 0).then(|| rule(9 + n).to_json()),
+            after: Some(rule(10 + n).to_json()),
+        };
+        let metrics = Metrics::register().expect("metrics");
+        let (ledger, _) = fixture::ledger(vec![], &metrics);
+        for changes in [1, 3, CHANGES_MAX + 5] {
+            let mut provenance = Provenance::of(change(0));
+            (1..changes).for_each(|n| provenance.add(change(n)));
+            let watch = Watch::proposed(rule(9 + changes), Origin::Triage, 0, provenance);
+            let shown = show(&watch, &ledger, &Groups::new());
+            let listed = shown["provenance"].as_array().expect("a list");
+            assert_eq!(listed.len(), changes.min(CHANGES_MAX));
+            let (first, last) = (&listed[0], &listed[listed.len() - 1]);
+            assert_eq!((&first["by"], &first["before"]), (&json!("triage"), &Value::Null));
+            assert_eq!(last["after"]["threshold"], 9 + changes, "oldest first");
+            assert_eq!(last["reason"], format!("reason {}", changes - 1));
+            assert_eq!(shown["shadow"], false);
+        }
+        // A person's has none.
+        let shown = show(&Watch::new(rule(10), Origin::Api), &ledger, &Groups::new());
+        assert_eq!((shown.get("provenance"), shown.get("shadow")), (None, None));
+    }
 }

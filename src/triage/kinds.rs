@@ -3,7 +3,8 @@
 //! Pure: time is a parameter. [`Kinds::see`] takes what requests found unknown, tells old kinds from new ones,
 //! and lets those wait that somebody must judge: new ones, and judged ones that have become more severe, far more
 //! frequent, or belong to another revision. A kind that was judged is settled: its sketches are known, so that
-//! its lines cost a look-up and come here no more, until a sweep finds a reason.
+//! its lines cost a look-up and come here no more, until a sweep finds a reason. What is counted is in use: when
+//! there are too many kinds, those go that nothing was seen of for longest.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::known::Known;
 use super::novel::{Novel, status_of, tells_no_path, without_query};
 use super::template::mask::{self, Masked};
-use super::template::{self, Miner, TemplateId};
+use super::template::{self, Miner, Snapshot, TemplateId};
 use super::{Offer, Shape, What, Why, novel};
 use crate::record::json::Value;
 use crate::record::level::Level;
@@ -125,6 +126,8 @@ pub struct Kinds {
     waiting: Vec<u64>,
     /// Sketches that nothing is known of any more: their notes can go.
     gone: Vec<u64>,
+    /// Kinds that came since the last sweep.
+    came: usize,
 }
 
 // === impl Kinds ===
@@ -132,15 +135,36 @@ pub struct Kinds {
 impl Kinds {
     /// `seed`: secret, so that nobody can make two messages that share a hash.
     pub fn new(bounds: Bounds, seed: u64) -> Kinds {
+        Kinds::restored(bounds, seed, &Snapshot::default())
+    }
+
+    /// With the templates of an earlier run.
+    pub fn restored(bounds: Bounds, seed: u64, templates: &Snapshot) -> Kinds {
         let settings = template::Settings { max_templates: bounds.max_kinds, seed, ..template::Settings::default() };
         Kinds {
             bounds,
-            miner: Miner::new(settings),
+            miner: Miner::import(settings, templates),
             kinds: HashMap::new(),
             by_sketch: HashMap::new(),
             waiting: Vec::new(),
             gone: Vec::new(),
+            came: 0,
         }
+    }
+
+    /// What [`Kinds::restored`] goes on with.
+    pub fn templates(&self) -> Snapshot {
+        self.miner.export()
+    }
+
+    /// Grows whenever that has changed.
+    pub fn template_changes(&self) -> u64 {
+        self.miner.changes()
+    }
+
+    /// So many came since the last sweep that kinds in use might have to make room before the next one.
+    pub fn is_crowded(&self) -> bool {
+        self.came.saturating_mul(8) >= self.bounds.max_kinds
     }
 
     pub fn len(&self) -> usize {
@@ -174,9 +198,13 @@ impl Kinds {
     pub fn see(&mut self, novel: &Novel, naming: Option<&Naming>, known: &Known, now_ms: i64) -> Option<(u64, Seen)> {
         let found = self.by_sketch.get(&novel.sketch).copied().filter(|id| self.kinds.contains_key(id));
         let id = match found {
-            Some(id) => id,
+            Some(id) => {
+                self.miner.touch(TemplateId(id));
+                id
+            }
             None => self.learn(novel, novel.sample.as_ref()?, naming),
         };
+        self.came += usize::from(!self.kinds.contains_key(&id));
         let level = novel.level();
         let kind = match (self.kinds.entry(id), &novel.sample) {
             (Entry::Occupied(held), _) => held.into_mut(),
@@ -228,6 +256,27 @@ impl Kinds {
             self.follow_templates();
         }
         Some((id, seen))
+    }
+
+    /// A kind of an earlier run, as it was judged then. `template`: its id, if that is still the one of a template.
+    pub fn restore(
+        &mut self,
+        novel: &Novel,
+        template: u64,
+        judgement: Judgement,
+        naming: Option<&Naming>,
+        known: &Known,
+    ) {
+        let Some(sample) = &novel.sample else { return };
+        let held = self.miner.resolve(TemplateId(template)).map(|id| id.0);
+        // What was stored lacks its secrets, and so it may be told otherwise than its lines are.
+        let id = held.unwrap_or_else(|| self.learn(novel, sample, naming));
+        let kind = self.kinds.entry(id).or_insert_with(|| Kind::of(novel, sample));
+        if !kind.sketches.contains(&novel.sketch) && kind.sketches.len() < SKETCHES_MAX {
+            kind.sketches.push(novel.sketch);
+            self.by_sketch.insert(novel.sketch, id);
+        }
+        self.settle(id, judgement, known);
     }
 
     fn learn(&mut self, novel: &Novel, sample: &Sample, naming: Option<&Naming>) -> u64 {
@@ -368,12 +417,13 @@ impl Kinds {
     /// Takes up what the table of known lines has counted, and finds those whose judgement holds no more: their
     /// next line waits. So many seconds after the last sweep.
     pub fn sweep(&mut self, known: &Known, seconds: f64, now_ms: i64) {
-        self.follow_templates();
         let now_s = now_ms.div_euclid(1000);
-        for kind in self.kinds.values_mut() {
+        self.came = 0;
+        for (id, kind) in &mut self.kinds {
             let more: u64 = kind.sketches.iter().map(|sketch| u64::from(known.take_count(*sketch))).sum();
             if more > 0 {
                 kind.count(&[(now_s, more)]);
+                self.miner.touch(TemplateId(*id));
             }
             kind.rate = more as f64 / seconds.max(1.0);
             kind.history = kind.history.split_off(&(now_s - HISTORY_SECONDS));
@@ -394,6 +444,7 @@ impl Kinds {
                 }
             }
         }
+        self.follow_templates();
     }
 
     /// Kinds whose template is forgotten go with it, and of two whose templates turned out to be one the other goes:
@@ -495,6 +546,20 @@ impl Kind {
         message
     }
 
+    /// As requests hand it on: one of its lines, and what is known of when they came.
+    pub fn as_novel(&self) -> Novel {
+        Novel {
+            sketch: self.sketches.first().copied().unwrap_or_default(),
+            cluster: self.cluster.clone(),
+            service: self.service.clone(),
+            revision: self.revisions.last().copied().unwrap_or_default(),
+            shape: self.shape,
+            level: self.level as u8,
+            counts: self.history.iter().map(|(second, count)| (*second, *count)).collect(),
+            sample: Some(self.sample.clone()),
+        }
+    }
+
     /// The watch that counts it, if that is what was said.
     pub fn watched_by(&self) -> Option<&str> {
         match &self.state {
@@ -586,3 +651,6 @@ fn shown(value: &Value<'_>) -> Option<String> {
         Value::Null | Value::Object(_) | Value::Array(_) => return None,
     })
 }
+
+#[cfg(test)]
+pub(super) mod tests;

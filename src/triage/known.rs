@@ -84,6 +84,14 @@ impl Known {
         });
     }
 
+    /// Nothing is known from now on.
+    pub fn clear(&self) {
+        for (key, count) in self.sets.iter().flat_map(Set::places) {
+            key.store(FREE, Relaxed);
+            count.store(0, Relaxed);
+        }
+    }
+
     /// How often it was hit since this was last asked; 0 for an unknown one.
     pub fn take_count(&self, sketch: u64) -> u32 {
         self.each(sketch, |_, count, _| count.swap(0, Relaxed))

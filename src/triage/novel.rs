@@ -239,9 +239,14 @@ impl Novelties {
 
     /// The batch has counted.
     pub fn hand_over(self) {
+        let (intake, dropped) = (self.intake.clone(), self.dropped);
+        intake.offer(self.into_novel(), dropped);
+    }
+
+    pub(super) fn into_novel(self) -> Vec<Novel> {
         let mut novel: Vec<Novel> = self.novel.into_values().collect();
         novel.sort_by_key(|one| one.sketch);
-        self.intake.offer(novel, self.dropped);
+        novel
     }
 }
 
@@ -335,11 +340,54 @@ pub fn without_query(path: &[u8]) -> &[u8] {
 const VERSION: u8 = 1;
 
 /// What is secret in its line is not written down.
-fn encode(novel: &Novel) -> Vec<u8> {
+pub(super) fn encode(novel: &Novel) -> Vec<u8> {
     let novel = Novel { sample: novel.sample.as_ref().map(Sample::to_store), ..novel.clone() };
     postcard::to_extend(&novel, vec![VERSION]).unwrap_or_default()
 }
 
 pub fn decode(note: &[u8]) -> Option<Novel> {
     postcard::from_bytes(note.strip_prefix(&[VERSION])?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Delivery, Piece, Reader};
+
+    fn batch(intake: &Arc<Intake>, text: &str) -> Novelties {
+        let line = format!(r#"{{"container_name":"cart","log":"{text}"}}"#);
+        let mut novelties = Novelties::new(intake.clone());
+        Reader::default().read(line.as_bytes(), false, Delivery::default(), |piece| {
+            if let Piece::Record(record) = piece {
+                novelties.take(record, 1, 0);
+            }
+        });
+        novelties
+    }
+
+    #[test]
+    fn notes_of_lines_that_triage_has_no_room_for_are_told_so_that_they_can_be_deleted() {
+        let (intake, mut inbox) = Intake::new(1);
+        let texts = ["ERROR the index is unreadable", "ERROR the tax table is missing", "INFO all is well"];
+        let stored: Vec<Vec<(String, Vec<u8>)>> = texts
+            .iter()
+            .map(|text| {
+                let batch = batch(&intake, text);
+                let notes = batch.notes();
+                batch.hand_over();
+                notes
+            })
+            .collect();
+        let taken = inbox.try_recv().expect("the first");
+        assert_eq!((taken.len(), stored[0].len(), stored[1].len(), stored[2].len()), (1, 1, 1, 0));
+        let orphans: Vec<String> =
+            intake.take_orphans().iter().map(|sketch| format!("{LINE_NOTE}{sketch:016x}")).collect();
+        assert_eq!(orphans, [stored[1][0].0.clone()], "of the second, which found no room");
+        assert_eq!((intake.take_dropped(), intake.take_orphans().len()), (2, 0));
+        // Told of its deletion, the same line is stored again when it comes again.
+        assert!(batch(&intake, texts[1]).notes().is_empty());
+        let sketch = u64::from_str_radix(orphans[0].trim_start_matches(LINE_NOTE), 16).expect("a sketch");
+        intake.forget_note(sketch);
+        assert_eq!(batch(&intake, texts[1]).notes().len(), 1);
+    }
 }

@@ -98,8 +98,9 @@ impl Worker {
 
     /// Numbers that the past contradicts.
     async fn correct(&mut self) {
-        for watch in self.own_quiet() {
-            let past = self.past(&watch.rule);
+        let own = self.own_quiet();
+        let pasts = self.pasts(own.iter().map(|watch| watch.rule.clone()).collect());
+        for (watch, past) in own.into_iter().zip(pasts) {
             let Some(number) = threshold::from_history(&past) else { continue };
             // Near enough is good enough: a number that moves all the time is none.
             let (low, high) = (watch.rule.threshold / 4, watch.rule.threshold);
@@ -113,16 +114,18 @@ impl Worker {
     }
 
     fn ask_for_numbers(&mut self) {
-        let own: Vec<Own> = self
-            .own_quiet()
+        let mut watches = self.own_quiet();
+        watches.truncate(SHOWN_MAX);
+        let pasts = self.pasts(watches.iter().map(|watch| watch.rule.clone()).collect());
+        let own: Vec<Own> = watches
             .into_iter()
-            .take(SHOWN_MAX)
-            .map(|watch| Own {
+            .zip(pasts)
+            .map(|(watch, history)| Own {
                 label: watch.rule.label.clone(),
                 condition: watch.rule.match_json(),
                 threshold: watch.rule.threshold,
                 window_seconds: watch.rule.window_seconds,
-                history: self.past(&watch.rule),
+                history,
                 matched_total: self.ledger.shards().total(watch.key).matched,
                 firing: false,
             })
@@ -143,7 +146,7 @@ impl Worker {
             if let Some(seconds) = change.window_seconds.filter(|s| s.is_finite()) {
                 rule.window_seconds = seconds.clamp(10.0, WINDOW_MAX_SECONDS as f64) as u32;
             }
-            let past = self.past(&rule);
+            let past = self.pasts(vec![rule.clone()]).pop().unwrap_or_default();
             rule.threshold = match threshold::from_history(&past) {
                 Some(number) => number,
                 None if change.threshold.is_some() => threshold::clamp(change.threshold),
@@ -157,7 +160,7 @@ impl Worker {
         }
     }
 
-    async fn change(&mut self, watch: &Watch, rule: Rule, by: &str, said: &Said, reason: &str) {
+    pub(super) async fn change(&mut self, watch: &Watch, rule: Rule, by: &str, said: &Said, reason: &str) {
         let Some(held) = watch.provenance.as_deref() else { return };
         let mut provenance = held.clone();
         provenance.add(Change {
@@ -180,7 +183,7 @@ impl Worker {
     }
 
     /// Proposed watches that do not fire now.
-    fn own_quiet(&self) -> Vec<Watch> {
+    pub(super) fn own_quiet(&self) -> Vec<Watch> {
         let groups = self.ledger.shards().groups(self.now_ms());
         let fires = |watch: &Watch| groups.get(&watch.key).is_some_and(|g| g.iter().any(|g| g.phase == Phase::Firing));
         let set = self.ledger.watches();
@@ -188,7 +191,7 @@ impl Worker {
         set.watches().iter().filter(|w| w.origin.is_proposed() && !fires(w) && !pinned(w)).cloned().collect()
     }
 
-    fn past(&self, rule: &Rule) -> Vec<u64> {
+    fn pasts(&self, rules: Vec<Rule>) -> Vec<Vec<u64>> {
         let watches = self.ledger.watches();
         let scene = Scene {
             kinds: &self.kinds,
@@ -197,6 +200,6 @@ impl Worker {
             now_ms: self.now_ms(),
             lateness_ms: self.settings.lateness_ms,
         };
-        scene.past(rule)
+        scene.pasts(&rules)
     }
 }

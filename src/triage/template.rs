@@ -106,6 +106,7 @@ pub struct Miner {
     /// Templates that are their text, by group and its hash.
     exact: HashMap<(u64, u64), u32>,
     shelf: Shelf,
+    changes: u64,
 }
 
 /// An id that is never given.
@@ -125,6 +126,7 @@ impl Miner {
             leaves: HashMap::new(),
             exact: HashMap::new(),
             shelf: Shelf::default(),
+            changes: 0,
         }
     }
 
@@ -165,6 +167,18 @@ impl Miner {
         let slot = self.add(Template::exact(group, text.into_bytes(), key.1));
         self.exact.insert(key, slot);
         self.learned(slot, true, false)
+    }
+
+    /// A message of this template came that nobody had to look at: it is in use.
+    pub fn touch(&mut self, id: TemplateId) {
+        if let Some(id) = self.resolve(id) {
+            self.shelf.touch(id);
+        }
+    }
+
+    /// Grows whenever what a snapshot says, counts aside, has changed.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The text of a template, unless it is forgotten.
@@ -249,6 +263,7 @@ impl Miner {
 
     /// Makes room for a template and puts it onto the shelf.
     fn add(&mut self, template: Template) -> u32 {
+        self.changes += 1;
         let group = template.group();
         if !self.shelf.has_group(group)
             && self.shelf.groups() >= self.settings.max_groups
@@ -280,6 +295,7 @@ impl Miner {
 
     fn remove(&mut self, slot: u32) {
         let Some(template) = self.shelf.remove(slot) else { return };
+        self.changes += 1;
         if let Some(hash) = template.exact_hash() {
             self.exact.remove(&(template.group(), hash));
             return;
@@ -297,6 +313,7 @@ impl Miner {
 
     /// Makes one template of several and a message, under the oldest id. Templates it covers then are taken in too.
     fn widen(&mut self, group: u64, slots: &[u32], tokens: &[Token]) -> u32 {
+        self.changes += 1;
         let oldest = slots.iter().copied().min_by_key(|slot| self.shelf.id(*slot)).unwrap_or_default();
         if let Some(template) = self.shelf.get_mut(oldest) {
             template.widen(tokens);
@@ -332,8 +349,10 @@ impl Miner {
 
     /// A value was of another type than so far: its placeholder no longer says one.
     fn soften(&mut self, slot: u32, tokens: &[Token]) {
-        if let Some(template) = self.shelf.get_mut(slot) {
-            template.soften(tokens);
+        if let Some(template) = self.shelf.get_mut(slot)
+            && template.soften(tokens)
+        {
+            self.changes += 1;
         }
     }
 }

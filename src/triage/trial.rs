@@ -3,6 +3,8 @@
 //! What a model says to count is a suggestion by somebody who may have been talked into it by a log line. It
 //! becomes a rule only within all bounds of a rule, with fields that were seen, when it matches a line that it
 //! was made for and not most of everything else. The engine sets the number wherever it knows the past.
+//!
+//! Lines are read again for a trial, so it looks at a bounded number of kinds, however many there are.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,8 +32,19 @@ const OTHERS_LEAST: u64 = 200;
 const WINDOWS_LEAST: i64 = 10;
 /// Bytes of a condition: a rule is a phrase or two.
 const CONDITION_MAX: usize = 4_096;
+/// Kinds that a trial looks at beside its own: of those that came within the past hour, the ones that come most. Each
+/// costs reading a line again, some microseconds.
+const LOOKED_MAX: usize = 2_000;
 /// Samples of the backlog that a watch hands on.
 const SAMPLES_MAX: usize = 3;
+
+/// Kinds beside its own that a rule must match before it can be called broad.
+const BROAD_LEAST: usize = 5;
+
+/// A kind that a trial looks at, with its id.
+type Looked<'a> = (u64, &'a Kind);
+/// Kinds that a rule matches, with their group.
+type Matched = HashMap<u64, Box<[u8]>>;
 
 /// Why a proposal became no watch. A closed set: it labels a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,12 +139,13 @@ impl Scene<'_> {
         if untried {
             return Ok(Tried { rule, backlog: Vec::new(), by_engine: false, untried });
         }
-        self.fields_are_known(&rule, own)?;
-        let matched = self.matched(&rule);
+        let looked = self.looked_at(own);
+        self.fields_are_known(&rule, own, &looked)?;
+        let matched = self.matched(&rule, &looked);
         if !own.iter().any(|kind| matched.contains_key(kind)) {
             return Err((Refusal::MatchesNone, "it matches none of the lines that it was made for".to_owned()));
         }
-        self.is_narrow(&matched, own)?;
+        self.is_narrow(&matched, own, &looked)?;
         let mut by_engine = false;
         if let Some(number) = self.number_of_past(&matched, i64::try_from(window).unwrap_or(i64::MAX)) {
             (rule.threshold, by_engine) = (number, true);
@@ -142,9 +156,10 @@ impl Scene<'_> {
 
     /// Whether a rule that has not been tried stands the trial on `kind`, and what it would have counted.
     pub fn stands(&self, rule: &Rule, kind: u64) -> Option<Vec<StagedGroup>> {
-        self.fields_are_known(rule, &[kind]).ok()?;
-        let matched = self.matched(rule);
-        let stands = matched.contains_key(&kind) && self.is_narrow(&matched, &[kind]).is_ok();
+        let looked = self.looked_at(&[kind]);
+        self.fields_are_known(rule, &[kind], &looked).ok()?;
+        let matched = self.matched(rule, &looked);
+        let stands = matched.contains_key(&kind) && self.is_narrow(&matched, &[kind], &looked).is_ok();
         stands.then(|| self.backlog(rule, &matched))
     }
 
@@ -173,7 +188,7 @@ impl Scene<'_> {
     }
 
     /// A field that none of its lines has, nor any other line at hand, is one that the model made up.
-    fn fields_are_known(&self, rule: &Rule, own: &[u64]) -> Result<(), (Refusal, String)> {
+    fn fields_are_known(&self, rule: &Rule, own: &[u64], looked: &[Looked<'_>]) -> Result<(), (Refusal, String)> {
         let mut asked = Vec::new();
         fields(&rule.expr, &mut asked);
         let has = |kind: &Kind, name: &str| {
@@ -183,37 +198,69 @@ impl Scene<'_> {
         };
         for name in asked {
             let among_own = own.iter().filter_map(|id| self.kinds.get(*id)).any(|kind| has(kind, name));
-            if !among_own && !self.kinds.iter().any(|(_, kind)| has(kind, name)) {
+            if !among_own && !looked.iter().any(|(_, kind)| has(kind, name)) {
                 return Err((Refusal::UnknownField, format!("no line has a field {name:?}")));
             }
         }
         Ok(())
     }
 
+    /// Its own kinds, and of those that came within the past hour as many as one trial may look at.
+    fn looked_at(&self, own: &[u64]) -> Vec<Looked<'_>> {
+        let since = self.now_ms.div_euclid(1000) - HISTORY_SECONDS;
+        let recent = self.kinds.iter().filter(|(id, kind)| kind.last_s >= since && !own.contains(id));
+        let mut looked: Vec<Looked<'_>> = recent.collect();
+        if looked.len() > LOOKED_MAX {
+            looked.select_nth_unstable_by_key(LOOKED_MAX, |(id, kind)| (std::cmp::Reverse(kind.count), *id));
+            looked.truncate(LOOKED_MAX);
+        }
+        looked.extend(own.iter().filter_map(|id| Some((*id, self.kinds.get(*id)?))));
+        looked
+    }
+
     /// The kinds whose line at hand the rule matches, with their group.
-    fn matched(&self, rule: &Rule) -> HashMap<u64, Box<[u8]>> {
-        let set = WatchSet::new(vec![Watch::new(rule.clone(), Origin::Triage)]);
+    fn matched(&self, rule: &Rule, looked: &[Looked<'_>]) -> Matched {
+        self.matched_each(std::slice::from_ref(rule), looked).pop().unwrap_or_default()
+    }
+
+    /// The same of several rules, reading each line once.
+    fn matched_each(&self, rules: &[Rule], looked: &[Looked<'_>]) -> Vec<Matched> {
+        let set = WatchSet::new(rules.iter().map(|rule| Watch::new(rule.clone(), Origin::Triage)).collect());
         let mut scratch = Scratch::default();
-        let mut matched = HashMap::new();
-        for (id, kind) in self.kinds.iter() {
+        let mut matched = vec![Matched::new(); rules.len()];
+        for (id, kind) in looked {
             kind.sample.read(self.naming, |record| {
-                set.matches(record, &mut scratch, |_, _| {
+                set.matches(record, &mut scratch, |place, watch| {
                     let mut key = Vec::new();
-                    group_key(record, &rule.group_by, &mut key);
-                    matched.insert(id, key.into());
+                    group_key(record, &watch.rule.group_by, &mut key);
+                    if let Some(matched) = matched.get_mut(place) {
+                        matched.insert(*id, key.into());
+                    }
                 });
             });
         }
         matched
     }
 
-    fn is_narrow(&self, matched: &HashMap<u64, Box<[u8]>>, own: &[u64]) -> Result<(), (Refusal, String)> {
+    /// Of each rule, by its place, whether it is about most of what is not its own: so many kinds at least, and more
+    /// than half of those looked at. `own`: the kinds that a rule was made for.
+    pub fn are_broad(&self, rules: &[Rule], own: impl Fn(usize, u64) -> bool) -> Vec<bool> {
+        let looked = self.looked_at(&[]);
+        let of_rule = |(place, matched): (usize, Matched)| {
+            let others = looked.iter().filter(|(id, _)| !own(place, *id)).count();
+            let hit = matched.keys().filter(|id| !own(place, **id)).count();
+            hit >= BROAD_LEAST && hit * 2 > others
+        };
+        self.matched_each(rules, &looked).into_iter().enumerate().map(of_rule).collect()
+    }
+
+    fn is_narrow(&self, matched: &Matched, own: &[u64], looked: &[Looked<'_>]) -> Result<(), (Refusal, String)> {
         let since = self.now_ms.div_euclid(1000) - HISTORY_SECONDS;
         let (mut hit, mut all) = (0u64, 0u64);
-        for (id, kind) in self.kinds.iter().filter(|(id, _)| !own.contains(id)) {
+        for (id, kind) in looked.iter().filter(|(id, _)| !own.contains(id)) {
             let recent: u64 = kind.history.range(since..).map(|(_, n)| n).sum();
             all = all.saturating_add(recent);
-            hit = hit.saturating_add(if matched.contains_key(&id) { recent } else { 0 });
+            hit = hit.saturating_add(if matched.contains_key(id) { recent } else { 0 });
         }
         if all >= OTHERS_LEAST && hit.saturating_mul(2) > all {
             return Err((Refusal::TooBroad, format!("it matches {hit} of {all} recent records of other kinds")));
@@ -222,18 +269,22 @@ impl Scene<'_> {
     }
 
     /// The number that ten windows of the past say, of the group that has the most.
-    fn number_of_past(&self, matched: &HashMap<u64, Box<[u8]>>, window: i64) -> Option<u64> {
+    fn number_of_past(&self, matched: &Matched, window: i64) -> Option<u64> {
         self.windows(matched, window).iter().filter_map(|past| threshold::from_history(past)).max()
     }
 
-    /// What a rule would have counted in its whole windows of the past hour, of the group that has the most.
-    pub fn past(&self, rule: &Rule) -> Vec<u64> {
-        let windows = self.windows(&self.matched(rule), i64::from(rule.window_seconds));
-        windows.into_iter().max_by_key(|past| past.iter().sum::<u64>()).unwrap_or_default()
+    /// What each rule would have counted in its whole windows of the past hour, of the group that has the most.
+    pub fn pasts(&self, rules: &[Rule]) -> Vec<Vec<u64>> {
+        let matched = self.matched_each(rules, &self.looked_at(&[]));
+        let past = |(rule, matched): (&Rule, Matched)| {
+            let windows = self.windows(&matched, i64::from(rule.window_seconds));
+            windows.into_iter().max_by_key(|past| past.iter().sum::<u64>()).unwrap_or_default()
+        };
+        rules.iter().zip(matched).map(past).collect()
     }
 
     /// The same of each group that has ten of them.
-    fn windows(&self, matched: &HashMap<u64, Box<[u8]>>, window: i64) -> Vec<Vec<u64>> {
+    fn windows(&self, matched: &Matched, window: i64) -> Vec<Vec<u64>> {
         let now_s = self.now_ms.div_euclid(1000);
         let since = now_s - HISTORY_SECONDS;
         let mut groups: HashMap<&[u8], BTreeMap<i64, u64>> = HashMap::new();
@@ -254,7 +305,7 @@ impl Scene<'_> {
     }
 
     /// The recent records that it would have counted, those that are too late left out.
-    fn backlog(&self, rule: &Rule, matched: &HashMap<u64, Box<[u8]>>) -> Vec<StagedGroup> {
+    fn backlog(&self, rule: &Rule, matched: &Matched) -> Vec<StagedGroup> {
         let width = Width::of_seconds(rule.window_seconds);
         let key = Watch::new(rule.clone(), Origin::Triage).key;
         let (now_s, from_s) = (self.now_ms.div_euclid(1000), (self.now_ms - self.lateness_ms).div_euclid(1000));
@@ -326,3 +377,6 @@ fn fields<'e>(expr: &'e Expr, found: &mut Vec<&'e str>) {
         Expr::Test { field, .. } => found.push(field),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What people may see of triage: who judges, what waits, what was decided and why.
+//! What people may see of triage: who judges, what waits, what was decided and why; and whether it lives at all.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +10,8 @@ use crate::redact::Redacted;
 
 /// Decisions shown, the newest.
 const DECISIONS_MAX: usize = 200;
+/// It says something every second; silent for so long, it hangs. Milliseconds.
+const SILENT_MS: i64 = 60_000;
 
 /// Shared by triage, which writes it, and control, which shows it.
 #[derive(Default)]
@@ -22,6 +24,9 @@ pub struct View {
 struct State {
     standing: Standing,
     decisions: VecDeque<Decision>,
+    /// When it was last heard of, unix milliseconds; `None`: not yet, or it panicked since.
+    beat_ms: Option<i64>,
+    panics: u64,
 }
 
 /// How triage does now.
@@ -63,10 +68,29 @@ impl View {
         state.decisions.push_front(decision);
     }
 
-    /// For `/status`, and in short for `/health`.
-    pub fn standing(&self) -> Value {
-        let standing = self.state.lock().unwrap_or_else(PoisonError::into_inner).standing.clone();
+    /// It is at work.
+    pub fn beat(&self, now_ms: i64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).beat_ms = Some(now_ms);
+    }
+
+    /// Its thread has died, and is to be started again.
+    pub fn panicked(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.beat_ms, state.panics) = (None, state.panics.saturating_add(1));
+    }
+
+    /// Whether it judges nothing though it should.
+    pub fn is_down(&self, now_ms: i64) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).is_down(now_ms)
+    }
+
+    /// For `/status` and `/triage`.
+    pub fn standing(&self, now_ms: i64) -> Value {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let standing = &state.standing;
         json!({
+            "down": state.is_down(now_ms),
+            "panics": state.panics,
             "provider": standing.provider,
             "model": standing.model,
             "kinds": standing.kinds,
@@ -75,11 +99,12 @@ impl View {
         })
     }
 
-    /// For `/health`: who judges, and how the model is, which is stood in for unless it is ready.
-    pub fn health(&self) -> Value {
-        let standing = self.state.lock().unwrap_or_else(PoisonError::into_inner).standing.clone();
-        let condition = standing.model.get("condition").cloned().unwrap_or_default();
-        json!({"status": "ok", "triage": standing.provider, "model": condition})
+    /// For `/health`: who judges, or that nobody does; and how the model is, which is stood in for unless it is ready.
+    pub fn health(&self, now_ms: i64) -> Value {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = if state.is_down(now_ms) { "down" } else { state.standing.provider.as_str() };
+        let condition = state.standing.model.get("condition").cloned().unwrap_or_default();
+        json!({"status": "ok", "triage": who, "model": condition})
     }
 
     /// Newest first.
@@ -92,5 +117,36 @@ impl View {
             })
         });
         shown.collect()
+    }
+}
+
+impl State {
+    fn is_down(&self, now_ms: i64) -> bool {
+        match self.beat_ms {
+            Some(beat_ms) => now_ms.saturating_sub(beat_ms) > SILENT_MS,
+            None => self.panics > 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn triage_is_down_from_a_panic_to_its_next_beat_and_when_it_is_silent_for_a_minute() {
+        let view = View::default();
+        assert!(!view.is_down(1_000_000), "off, or not started yet");
+        view.beat(1_000_000);
+        assert_eq!((view.is_down(1_060_000), view.is_down(1_060_001)), (false, true));
+        view.beat(1_060_001);
+        view.panicked();
+        assert!(view.is_down(1_060_002));
+        assert_eq!(
+            (view.health(1_060_002)["triage"].clone(), view.standing(1_060_002)["panics"].clone()),
+            ("down".into(), json!(1))
+        );
+        view.beat(1_060_003);
+        assert!(!view.is_down(1_060_004));
     }
 }

@@ -5,8 +5,10 @@
 //! thread of its own; all that others see of it is a bounded queue in, and the ledger's commands out.
 
 mod act;
+mod breadth;
+mod watched;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +21,14 @@ use super::kinds::{Bounds, Judgement, Kind, Kinds, Seen, State};
 use super::model::Provider;
 use super::novel::{Intake, LINE_NOTE, Novel, worth_a_note as may_have_note};
 use super::own::{SEEDED_NOTE, Seeding};
+use super::pages::Pages;
 use super::prompt::Limits;
 use super::trial::{Refusal, Scene, TTL_SECONDS, shown_label};
 use super::verdicts::{self, KIND_NOTE};
 use super::view::{Decision, Standing, View};
 use super::{Action, Offer, Shape, What, Why, builtin, floor};
 use crate::escalation::{Crossing, Outcome};
+use crate::failpoint::Failpoint;
 use crate::ledger::engine::PROPOSED_MAX;
 use crate::ledger::{Lane, Ledger, Proposal, Refused, StagedGroup};
 use crate::metrics::Metrics;
@@ -36,6 +40,8 @@ use crate::watch::matcher::Scratch;
 use crate::watch::provenance::{Change, Provenance};
 use crate::watch::rule::OnCrossing;
 use crate::watch::{Origin, Watch, WatchSet, group_key};
+use breadth::Made;
+pub use watched::watch_over;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -60,7 +66,7 @@ pub struct Parts {
     pub ledger: Ledger,
     pub intake: Arc<Intake>,
     pub inbox: mpsc::Receiver<Vec<Novel>>,
-    pub provider: Provider,
+    pub provider: Arc<Provider>,
     pub limits: Limits,
     /// Secret, and the same for a store's life.
     pub seed: u64,
@@ -88,6 +94,12 @@ pub const TRIES_MAX: u32 = 3;
 const LIFT_MAX: usize = 4;
 /// Notes stored or deleted in one commit.
 const NOTES_MAX: usize = 512;
+/// Bytes of notes stored in one commit: pages of templates are large.
+const NOTES_BYTES_MAX: usize = 1024 * 1024;
+/// Commits at the end: the last pages of templates, and what was said.
+const LAST_COMMITS_MAX: usize = 100;
+/// How often templates that have changed are stored: so much of what was learned a crash may cost.
+const PAGES_EVERY: Duration = Duration::from_secs(30);
 /// Severe kinds looked at in one tick for having waited too long.
 const LATE_MAX: usize = 200;
 /// Between two tries where nobody answers.
@@ -118,6 +130,14 @@ pub(super) struct Worker {
     /// Notes to be stored or deleted with the next tick.
     notes: HashMap<String, Option<Vec<u8>>>,
     swept: Instant,
+    pages: Pages,
+    /// What the templates were when they were last stored, and when that was.
+    paged: (u64, Instant),
+    /// What the proposed watches were made for, by label.
+    made: HashMap<String, Made>,
+    /// Those that match most of what they were not made for, of which set and how many kinds that was found.
+    broad: HashSet<String>,
+    broad_of: Option<(Arc<WatchSet>, usize)>,
 }
 
 /// What a question was about, with its answer.
@@ -127,31 +147,11 @@ pub(super) enum Answer {
     Tuned(Tuned),
 }
 
-/// Runs until it is stopped, and stores what it knows before it ends.
-pub async fn run(parts: Parts) {
-    let Parts { settings, ledger, intake, mut inbox, provider, limits, seed, notes, metrics, view, mut stopped, clock } =
-        parts;
-    let mut worker = Worker {
-        kinds: Kinds::new(settings.bounds, seed),
-        at_once: AtOnce::new(settings.batch_lines),
-        settings,
-        ledger,
-        intake,
-        asker: Asker { provider: Arc::new(provider), limits, metrics: metrics.clone() },
-        metrics,
-        view,
-        clock,
-        asking: None,
-        asked_about: Vec::new(),
-        not_before_ms: 0,
-        lift: Vec::new(),
-        seeding: Seeding::default(),
-        tuned: Instant::now(),
-        started: Instant::now(),
-        notes: HashMap::new(),
-        swept: Instant::now(),
-    };
-    worker.restore(notes);
+/// Runs until it is stopped, and stores what it knows before it ends. `held`: where the worker is meanwhile, so that
+/// what it knew is there should it panic.
+async fn run(parts: &mut Parts, held: &mut Option<Worker>) {
+    let worker = held.insert(Worker::new(parts));
+    let (inbox, stopped) = (&mut parts.inbox, &mut parts.stopped);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut batches = Vec::new();
@@ -176,7 +176,12 @@ pub async fn run(parts: Parts) {
     while let Ok(batch) = inbox.try_recv() {
         worker.take(batch);
     }
-    worker.flush().await;
+    worker.keep_templates();
+    for _ in 0..LAST_COMMITS_MAX {
+        if worker.notes.is_empty() || !worker.flush().await {
+            break;
+        }
+    }
 }
 
 /// `None`: the question panicked.
@@ -188,23 +193,53 @@ async fn answered(asking: &mut Option<JoinHandle<Answer>>) -> Option<Answer> {
 }
 
 impl Worker {
+    /// With what the store held.
+    fn new(parts: &mut Parts) -> Worker {
+        let notes = std::mem::take(&mut parts.notes);
+        let (pages, templates, unreadable) = Pages::read(&notes);
+        let kinds = Kinds::restored(parts.settings.bounds, parts.seed, &templates);
+        let mut worker = Worker {
+            paged: (kinds.template_changes(), Instant::now()),
+            kinds,
+            at_once: AtOnce::new(parts.settings.batch_lines),
+            settings: parts.settings.clone(),
+            ledger: parts.ledger.clone(),
+            intake: parts.intake.clone(),
+            asker: Asker { provider: parts.provider.clone(), limits: parts.limits, metrics: parts.metrics.clone() },
+            metrics: parts.metrics.clone(),
+            view: parts.view.clone(),
+            clock: parts.clock,
+            asking: None,
+            asked_about: Vec::new(),
+            not_before_ms: 0,
+            lift: Vec::new(),
+            seeding: Seeding::default(),
+            tuned: Instant::now(),
+            started: Instant::now(),
+            notes: unreadable.into_iter().map(|key| (key, None)).collect(),
+            swept: Instant::now(),
+            pages,
+            made: HashMap::new(),
+            broad: HashSet::new(),
+            broad_of: None,
+        };
+        worker.restore(&notes);
+        worker
+    }
+
     pub(super) fn now_ms(&self) -> i64 {
         (self.clock)()
     }
 
     /// What was stored: verdicts hold on, and what nobody had judged waits again.
-    fn restore(&mut self, notes: Vec<(String, Vec<u8>)>) {
-        let now_ms = self.now_ms();
+    fn restore(&mut self, notes: &[(String, Vec<u8>)]) {
         self.seeding.done = notes.iter().any(|(key, _)| key == SEEDED_NOTE);
-        for (key, body) in &notes {
+        for (key, body) in notes {
             if key.starts_with(KIND_NOTE) {
                 match verdicts::decode(body) {
-                    Some((novel, judgement)) => {
-                        if let Some((id, _)) =
-                            self.kinds.see(&novel, Some(&self.settings.naming), &self.intake.known, now_ms)
-                        {
-                            self.kinds.settle(id, judgement, &self.intake.known);
-                        }
+                    Some((novel, template, judgement)) => {
+                        let naming = Some(&*self.settings.naming);
+                        self.kinds.restore(&novel, template, judgement, naming, &self.intake.known);
                     }
                     None => {
                         self.notes.insert(key.clone(), None);
@@ -212,6 +247,7 @@ impl Worker {
                 }
             }
         }
+        self.made_of_kinds();
         for (key, body) in notes.iter().filter(|(key, _)| key.starts_with(LINE_NOTE)) {
             match super::novel::decode(body) {
                 Some(novel) => self.take(vec![novel]),
@@ -223,6 +259,7 @@ impl Worker {
     }
 
     fn take(&mut self, batch: Vec<Novel>) {
+        assert!(!Failpoint::Triage.is_last(), "a test asked for it (EMBERWATCH_FAILPOINT)");
         let now_ms = self.now_ms();
         let set = self.ledger.watches();
         for novel in batch {
@@ -241,7 +278,7 @@ impl Worker {
                     self.lift.push(id);
                     "offered"
                 }
-                Seen::Waits => match self.made_for(&set, id) {
+                Seen::Waits => match self.look_at_breadth(&set).made_for(&set, id) {
                     Some(label) => {
                         self.settle(id, What::Watch, Some(label));
                         "covered"
@@ -253,6 +290,10 @@ impl Worker {
                 self.drop_line_note(novel.sketch);
             }
             self.metrics.triage_lines.with_label_values(&[outcome]).inc_by(lines);
+        }
+        // What is in use is told from what is not, before the one makes room for the other.
+        if self.kinds.is_crowded() && self.swept.elapsed() >= SWEEP_LEAST {
+            self.sweep();
         }
         for sketch in self.kinds.take_gone() {
             // Else its lines would be known for ever, and nobody would know as what.
@@ -302,6 +343,7 @@ impl Worker {
                 let (rule, origin) = (watch.rule.clone(), watch.origin);
                 let proposal = Proposal { replaces: Some(rule.clone()), rule, origin, provenance, backlog };
                 if self.ledger.adopt(proposal).await.is_ok() {
+                    self.made_watch(&watch.rule.label, [id]);
                     self.settle(id, What::Watch, Some(watch.rule.label.clone()));
                 }
             }
@@ -321,20 +363,6 @@ impl Worker {
         found
     }
 
-    /// The label of the proposed watch that counts this kind already.
-    fn made_for(&self, set: &WatchSet, id: u64) -> Option<String> {
-        let kind = self.kinds.get(id)?;
-        let (mut scratch, mut label) = (Scratch::default(), None);
-        kind.sample.read(Some(&self.settings.naming), |record| {
-            set.matches(record, &mut scratch, |_, watch| {
-                if watch.origin.is_proposed() && !watch.is_shadow() {
-                    label.get_or_insert_with(|| watch.rule.label.clone());
-                }
-            });
-        });
-        label
-    }
-
     /// What was said of what was asked. What has become worse meanwhile is asked about again.
     fn settle_offer(&mut self, offer: &Offer, what: What, label: Option<String>) {
         if self.kinds.get(offer.kind).is_some_and(|kind| kind.level > offer.level) {
@@ -352,7 +380,7 @@ impl Worker {
         let holds_ms = if what == What::Ignore { self.settings.ignore_ms } else { REMEMBERED_MS };
         let judgement =
             Judgement { what, at_ms: now_ms, until_ms: now_ms.saturating_add(holds_ms), level: kind.level, label };
-        if let Some((key, note)) = verdicts::encode(kind, &judgement) {
+        if let Some((key, note)) = verdicts::encode(id, kind, &judgement) {
             self.notes.insert(key, Some(note));
         }
         let sketches = kind.sketches().to_vec();
@@ -371,6 +399,7 @@ impl Worker {
         }
         // Made for in the meantime: not asked about.
         let set = self.ledger.watches();
+        self.look_at_breadth(&set);
         let ids = self.kinds.take(self.at_once.get());
         let (covered, ids): (Vec<u64>, Vec<u64>) = ids.into_iter().partition(|id| self.made_for(&set, *id).is_some());
         for id in covered {
@@ -469,23 +498,42 @@ impl Worker {
             self.apply(actions, &severe, &Said::builtin()).await;
         }
         self.look_after_own().await;
+        if self.paged.1.elapsed() >= PAGES_EVERY {
+            self.keep_templates();
+        }
         self.flush().await;
     }
 
-    /// Stores what is to be remembered; while the store refuses, it is tried again with each tick.
-    async fn flush(&mut self) {
+    /// Templates that have changed are stored with the next commit.
+    fn keep_templates(&mut self) {
+        let before = std::mem::replace(&mut self.paged, (self.kinds.template_changes(), Instant::now()));
+        if before.0 != self.paged.0 {
+            self.notes.extend(self.pages.changed(&self.kinds.templates()));
+        }
+    }
+
+    /// Stores what is to be remembered; while the store refuses, it is tried again with each tick. Whether it took it.
+    async fn flush(&mut self) -> bool {
         if self.notes.is_empty() {
-            return;
+            return true;
         }
         // The ledger's writer has others to serve.
-        let keys: Vec<String> = self.notes.keys().take(NOTES_MAX).cloned().collect();
+        let mut bytes = 0usize;
+        let few = self.notes.iter().take(NOTES_MAX).take_while(|(_, note)| {
+            let fits = bytes < NOTES_BYTES_MAX;
+            bytes = bytes.saturating_add(note.as_ref().map_or(0, Vec::len));
+            fits
+        });
+        let keys: Vec<String> = few.map(|(key, _)| key.clone()).collect();
         let notes: Vec<(String, Option<Vec<u8>>)> =
             keys.into_iter().filter_map(|k| self.notes.remove_entry(&k)).collect();
-        if !self.ledger.note(notes.clone()).await {
+        let stored = self.ledger.note(notes.clone()).await;
+        if !stored {
             for (key, note) in notes {
                 self.notes.entry(key).or_insert(note);
             }
         }
+        stored
     }
 
     /// Takes up what was counted since the last time.
@@ -501,9 +549,12 @@ impl Worker {
         for id in lost.map(|(id, _)| id).collect::<Vec<_>>() {
             self.kinds.reopen(id, &self.intake.known, now_ms);
         }
+        self.made.retain(|label, _| set.by_label(label).is_some());
+        self.look_at_breadth(&set);
     }
 
     fn show(&self) {
+        self.view.beat(self.now_ms());
         let state = self.asker.provider.state();
         self.view.stand(Standing {
             provider: state.provider.to_owned(),
@@ -535,3 +586,6 @@ pub fn is_severe(offer: &Offer) -> bool {
 fn reason(action: &Action) -> Redacted {
     Redacted::new(action.summary.as_deref().unwrap_or_default()).one_line().cut(300)
 }
+
+#[cfg(test)]
+mod tests;

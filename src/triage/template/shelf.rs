@@ -83,10 +83,11 @@ impl Template {
     }
 
     /// Where values were of two types, their placeholder says none.
-    pub(super) fn soften(&mut self, message: &[Token]) {
+    /// Whether that was so.
+    pub(super) fn soften(&mut self, message: &[Token]) -> bool {
         let differs = |(own, other): (&Token, &Token)| own.hash() == other.hash() && !own.same_typed(other);
         if !self.tokens.iter().zip(message).any(differs) {
-            return;
+            return false;
         }
         let text = std::mem::take(&mut self.text);
         let mut tokens = split(&text).zip(self.tokens.iter().zip(message)).map(|(bytes, (own, other))| {
@@ -98,6 +99,7 @@ impl Template {
         });
         self.text = tokens.by_ref().collect::<Vec<Vec<u8>>>().join(&b' ');
         self.tokens = split(&self.text).map(Token::of).collect();
+        true
     }
 
     fn rewrite(&mut self, message: &[Token], change: impl Fn(&Token, &Token) -> Option<Vec<u8>>) {
@@ -192,6 +194,18 @@ impl Shelf {
             group.list.touch(&mut self.in_group, slot);
         }
         true
+    }
+
+    /// The same of one that is known by its id, without counting.
+    pub(super) fn touch(&mut self, id: TemplateId) {
+        let Some(slot) = self.by_id.get(&id).copied() else { return };
+        let Some(group) = self.get(slot).map(Template::group) else { return };
+        self.uses += 1;
+        self.all.touch(&mut self.in_all, slot);
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.used = self.uses;
+            group.list.touch(&mut self.in_group, slot);
+        }
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&Template> {

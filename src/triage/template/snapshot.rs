@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shelf::Template;
 use super::{Miner, Settings, TemplateId, mask};
+use crate::redact::Redacted;
 
 /// Plain data, in any format serde knows. Placeholders are single control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,31 @@ pub struct Saved {
     pub count: u64,
     /// The text is the template.
     pub exact: bool,
+}
+
+impl Saved {
+    /// What may be written down of it: where something secret stands, anything may stand. `None`: it cannot be told
+    /// without.
+    pub fn to_store(&self) -> Option<Saved> {
+        // Redaction sees no placeholders.
+        let plain: String = self.text.chars().map(|c| if is_placeholder(c) { 'x' } else { c }).collect();
+        let hidden = Redacted::new(&plain);
+        if hidden.as_str() == plain {
+            return Some(self.clone());
+        }
+        let (held, shown): (Vec<&str>, Vec<&str>) = (plain.split(' ').collect(), hidden.as_str().split(' ').collect());
+        if self.exact || held.len() != shown.len() {
+            return None;
+        }
+        let any = char::from(mask::Kind::Any.byte()).to_string();
+        let tokens = self.text.split(' ').zip(held.iter().zip(shown));
+        let tokens: Vec<&str> = tokens.map(|(own, (held, shown))| if *held == shown { own } else { &any }).collect();
+        Some(Saved { text: tokens.join(" "), ..self.clone() })
+    }
+}
+
+fn is_placeholder(c: char) -> bool {
+    u8::try_from(c).is_ok_and(mask::is_placeholder)
 }
 
 impl Miner {

@@ -87,6 +87,7 @@ impl Worker {
     pub(in crate::triage) async fn propose(&mut self, action: &Action, about: &[&Offer], said: &Said, origin: Origin) {
         let now_ms = self.now_ms();
         let watches = self.ledger.watches();
+        self.look_at_breadth(&watches);
         let own_watches = watches.watches().iter().filter(|watch| watch.origin.is_proposed()).count();
         if own_watches >= PROPOSED_MAX {
             // Before the trial, which costs more than an answer.
@@ -144,6 +145,7 @@ impl Worker {
         match self.ledger.adopt(proposal).await {
             Ok(()) => {
                 tracing::info!(label, model = said.model, "a watch was proposed, tried and taken in");
+                self.made_watch(&label, own);
                 for offer in about {
                     self.settle_offer(offer, What::Watch, Some(label.clone()));
                     self.told(offer, "watch", Some(label.clone()), said, reason(action));
