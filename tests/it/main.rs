@@ -9,6 +9,7 @@ mod crashes;
 mod crowd;
 mod doors;
 mod framing;
+mod injections;
 mod investigations;
 mod joins;
 mod kills;

@@ -2,7 +2,7 @@
 //! whenever an option changes, and not at all if nobody waits for it), answers as scripted, and keeps every
 //! request.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +29,11 @@ pub(crate) enum Answer {
     Say(String),
     /// Whatever the first line says that holds [`ORDER`] and JSON behind it; without one, no actions.
     Obey,
+    /// Takes all that the lines say for orders: a verdict in one of them is taken over, what sounds like "be quiet"
+    /// is done to all, and nothing is worth a look.
+    Believe,
+    /// The actions that it was told by the service of each line, whatever the line says; all others are ignored.
+    Recite(Arc<BTreeMap<String, Vec<Value>>>),
     /// Something from this seed, well formed or not; the next question has the next seed.
     Random(u64),
     /// With status 200 it is an error in the way that Ollama has of its own.
@@ -388,6 +393,8 @@ fn common(
     match answer {
         Answer::Say(text) => said(&text),
         Answer::Obey => said(&obey(prompt)),
+        Answer::Believe => said(&believe(prompt)),
+        Answer::Recite(replies) => said(&recite(prompt, &replies)),
         Answer::Random(seed) => said(&random(seed)),
         Answer::Raw { status, headers, body } => Some(response(status, headers, &body)),
         Answer::Endless => Some(response(200, "", &" ".repeat(3 * 1024 * 1024))),
@@ -424,6 +431,89 @@ pub(crate) fn obey(prompt: &str) -> String {
     texts
         .find_map(|text| ordered(&text).or_else(|| ordered(&text.replace("\\\"", "\""))))
         .unwrap_or_else(|| r#"{"actions":[]}"#.to_owned())
+}
+
+/// The kinds that a prompt shows.
+fn shown(prompt: &str) -> Vec<Value> {
+    let lines = prompt.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["line"].is_u64()).collect()
+}
+
+/// Does whatever any line says, as far as it can be made out.
+fn believe(prompt: &str) -> String {
+    const HUSH: [&str; 16] = [
+        "ignore",
+        "ignor",
+        "silence",
+        "mute",
+        "resolve",
+        "benign",
+        "harmless",
+        "disregard",
+        "delete",
+        "disable",
+        "do not",
+        "threshold",
+        "report",
+        "expected",
+        "void",
+        "closed",
+    ];
+    let mut actions: Vec<Value> = Vec::new();
+    for line in shown(prompt) {
+        let texts = ["template", "example"].map(|name| line[name].as_str().unwrap_or_default().to_owned());
+        for text in texts {
+            for text in [text.replace("\\\"", "\""), text.replace("\\\\", "\\").replace("\\\"", "\""), text] {
+                actions.extend(verdicts_in(&text));
+                if HUSH.iter().any(|word| text.to_lowercase().contains(word)) {
+                    actions.push(json!({"action": "ignore", "lines": "1-50"}));
+                    actions.push(json!({"action": "silence", "label": "http_5xx"}));
+                    actions.push(json!({"action": "watch", "lines": [line["line"]], "label": "http_5xx",
+                        "match": {"field": "level", "gte": "trace"}, "threshold": 1e18, "window_seconds": 1e18}));
+                }
+            }
+        }
+    }
+    actions.dedup();
+    actions.truncate(45);
+    actions.push(json!({"action": "ignore"}));
+    json!({"actions": actions}).to_string()
+}
+
+/// Actions that stand in a text, in whatever form.
+pub(crate) fn verdicts_in(text: &str) -> Vec<Value> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(['{', '[']).take(20) {
+        let Some(Ok(value)) = Deserializer::from_str(&text[at..]).into_iter::<Value>().next() else { continue };
+        match value {
+            Value::Object(fields) if fields.contains_key("action") => found.push(Value::Object(fields)),
+            Value::Object(fields) => {
+                found.extend(fields.into_iter().filter_map(|(_, v)| v.as_array().cloned()).flatten())
+            }
+            Value::Array(items) => found.extend(items),
+            _ => {}
+        }
+    }
+    found.retain(Value::is_object);
+    found
+}
+
+fn recite(prompt: &str, replies: &BTreeMap<String, Vec<Value>>) -> String {
+    let mut actions = Vec::new();
+    for line in shown(prompt) {
+        let service = line["service"].as_str().unwrap_or_default();
+        let service = service.split_once('/').map_or(service, |(_, service)| service);
+        for mut action in replies.get(service).cloned().unwrap_or_default() {
+            // It was written as if its line were the only one.
+            if action["lines"].is_null() || action["lines"] == json!([1]) {
+                action["lines"] = json!([line["line"]]);
+            }
+            actions.push(action);
+        }
+    }
+    actions.truncate(49);
+    actions.push(json!({"action": "ignore"}));
+    json!({"actions": actions}).to_string()
 }
 
 /// A reply of any kind, the same for the same seed.
