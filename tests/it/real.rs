@@ -19,6 +19,7 @@ use crate::world::program::Program;
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fluent-bit");
 const WATCH: &str = "every_record";
 const RECORDS: u64 = 2_000;
+const REPEATS: &str = "batches_total{answer=\"repeat\"}";
 const SOON: Duration = Duration::from_secs(30);
 /// What FireLens calls a container's records.
 const TAG: &str = "app-firelens-0123456789abcdef0123456789abcdef";
@@ -238,7 +239,7 @@ impl FluentBit {
         }
         router.end();
         assert_eq!(matched_total(&program, WATCH), RECORDS, "{name}");
-        assert_eq!(metric(&program, "batches_total{answer=\"repeat\"}"), 0, "{name}");
+        assert_eq!(metric(&program, REPEATS), 0, "{name}");
     }
 }
 
@@ -349,5 +350,55 @@ fn the_aggregator_keeps_what_a_stopped_receiver_misses() {
     sidecar.end();
     aggregator.end();
     assert_eq!(matched_total(&program, WATCH), 2 * RECORDS);
-    assert_eq!(metric(&program, "batches_total{answer=\"repeat\"}"), 0);
+    assert_eq!(metric(&program, REPEATS), 0);
+}
+
+#[test]
+fn a_receiver_that_is_killed_twenty_times_counts_every_record_once() {
+    let Some(fluent_bit) = on_path() else { return };
+    let port = free_port();
+    let mut program = counting(&format!("[server]\nlisten = \"127.0.0.1:{port}\"\n\n"));
+    let home = TempDir::new().expect("a temporary directory");
+    let records = home.path().join("records.log");
+    fs::write(&records, "").expect("making the file of records");
+    let output = format!(
+        "[OUTPUT]\n    Name http\n    Match *\n    Host 127.0.0.1\n    Port {port}\n    URI /ingest\n    Format json_lines\n    \
+         Retry_Limit no_limits\n"
+    );
+    let service = "[SERVICE]\n    Flush 0.2\n    Grace 60\n    scheduler.base 1\n    scheduler.cap 1\n\n";
+    let router = fluent_bit.run("kills", home, &(service.to_owned() + &containers(&records) + &output));
+    let mut file = fs::OpenOptions::new().append(true).open(&records).expect("opening the records");
+    let (mut written, mut repeats) = (0, 0);
+    for kill in 0..20 {
+        // One half dies right after a sync: Fluent Bit has no answer, and the records are counted.
+        let at_failpoint = kill % 2 == 0;
+        program.kill9();
+        program.set_env("EMBERWATCH_FAILPOINT", at_failpoint.then_some("committed:1"));
+        std::io::Write::write_all(&mut file, lines(written..written + RECORDS / 2).as_bytes()).expect("adding records");
+        written += RECORDS / 2;
+        program.restart();
+        if at_failpoint {
+            program.wait_exit_within(SOON);
+            continue;
+        }
+        wait_ready(&program);
+        eventually("something is counted", SOON, || {
+            (metric(&program, "lines_total{outcome=\"matched\"}") > 0).then_some(())
+        });
+        repeats += metric(&program, REPEATS);
+    }
+    program.kill9();
+    program.set_env("EMBERWATCH_FAILPOINT", None);
+    program.restart();
+    wait_ready(&program);
+    counted(&program, written);
+    // Whatever more would come comes now.
+    router.end();
+    assert_eq!(matched_total(&program, WATCH), written);
+    repeats += metric(&program, REPEATS);
+    assert!(repeats >= 5, "{repeats}: a kill that made nothing come again shows nothing");
+    #[expect(clippy::print_stdout, reason = "the number belongs beside the claim")]
+    {
+        println!("{written} records, 20 kills, {repeats} repeats seen: all counted once");
+    }
 }
