@@ -36,6 +36,10 @@ durability *ARGS:
 soak *ARGS:
     cargo bench --bench soak -- {{ARGS}}
 
+# Ledger and outbox under ten thousand seeds, on a clock of their own.
+simulate:
+    cargo test --release --lib -- --ignored --nocapture simulation
+
 # What an outage costs everyone; needs a Fluent Bit, see docs/fluent-bit.md.
 outage *ARGS:
     cargo bench --bench outage -- {{ARGS}}

@@ -57,39 +57,44 @@ type Waiting = (Staged, oneshot::Sender<Result<Committed, Unavailable>>);
 /// Starts the writer. The second value resolves when its thread has ended: after `close`, or because it
 /// panicked, and then the process must not go on.
 pub fn start(parts: Parts) -> std::io::Result<(Ledger, oneshot::Receiver<()>)> {
-    let now_ms = (parts.clock)();
-    parts.metrics.store_damaged.set(i64::try_from(parts.loaded.damaged).unwrap_or(i64::MAX));
-    parts.metrics.store_begun_anew.set(i64::from(parts.loaded.begun_anew));
-    let (engine, uptime_before_ms) = Engine::new(parts.settings, parts.base, parts.loaded, now_ms);
-    let shards = engine.shards();
-    for watch in shards.watches().watches() {
-        parts.metrics.watch_matches.with_label_values(&[&watch.rule.label]).inc_by(shards.total(watch.key).matched);
-    }
-    let (commands, inbox) = mpsc::channel(parts.queue);
+    let (clock, queue) = (parts.clock, parts.queue);
+    let writer = Writer::new(parts);
+    let shards = writer.engine.shards();
+    let (commands, inbox) = mpsc::channel(queue);
     let (ended, end) = oneshot::channel();
-    let writer = Writer {
-        engine,
-        store: parts.store,
-        metrics: parts.metrics,
-        clock: parts.clock,
-        started: Instant::now(),
-        uptime_before_ms,
-        snapshot_every: parts.snapshot_every,
-        // At the first tick: counters of rules that are gone must not come back with the rule.
-        snapshot_next: Instant::now(),
-        dirty: true,
-        unsettled: Vec::new(),
-        failing: false,
-    };
     std::thread::Builder::new().name("ledger".into()).spawn(move || {
         // Dropped when the thread ends, however it ends.
         let _ended = ended;
         writer.run(inbox);
     })?;
-    Ok((Ledger::new(commands, shards, parts.clock), end))
+    Ok((Ledger::new(commands, shards, clock), end))
 }
 
 impl Writer {
+    fn new(parts: Parts) -> Writer {
+        parts.metrics.store_damaged.set(i64::try_from(parts.loaded.damaged).unwrap_or(i64::MAX));
+        parts.metrics.store_begun_anew.set(i64::from(parts.loaded.begun_anew));
+        let (engine, uptime_before_ms) = Engine::new(parts.settings, parts.base, parts.loaded, (parts.clock)());
+        let shards = engine.shards();
+        for watch in shards.watches().watches() {
+            parts.metrics.watch_matches.with_label_values(&[&watch.rule.label]).inc_by(shards.total(watch.key).matched);
+        }
+        Writer {
+            engine,
+            store: parts.store,
+            metrics: parts.metrics,
+            clock: parts.clock,
+            started: Instant::now(),
+            uptime_before_ms,
+            snapshot_every: parts.snapshot_every,
+            // At the first tick: counters of rules that are gone must not come back with the rule.
+            snapshot_next: Instant::now(),
+            dirty: true,
+            unsettled: Vec::new(),
+            failing: false,
+        }
+    }
+
     fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         self.gauges();
         while let Some(first) = inbox.blocking_recv() {

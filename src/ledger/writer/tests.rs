@@ -1,5 +1,7 @@
 //! The writer against a store that refuses: what its callers hear, and what remains.
 
+mod simulation;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,7 +36,12 @@ fn start_on(refusing: &Arc<AtomicBool>) -> (Ledger, WatchKey, Metrics) {
     let watch = Watch::new(rule, Origin::Config);
     let key = watch.key;
     let metrics = Metrics::register().expect("metrics");
-    let parts = Parts {
+    let store = Box::new(Moody(refusing.clone()));
+    (start(parts(store, metrics.clone(), vec![watch])).expect("starts").0, key, metrics)
+}
+
+fn parts(store: Box<dyn Store>, metrics: Metrics, base: Vec<Watch>) -> Parts {
+    Parts {
         settings: Settings {
             lateness_ms: 900_000,
             max_windows: 100,
@@ -53,15 +60,14 @@ fn start_on(refusing: &Arc<AtomicBool>) -> (Ledger, WatchKey, Metrics) {
             dossiers: crate::notify::notice::Dossiers::default(),
             naming: Arc::default(),
         },
-        base: vec![watch],
-        store: Box::new(Moody(refusing.clone())),
+        base,
+        store,
         loaded: Loaded::default(),
-        metrics: metrics.clone(),
+        metrics,
         clock: || 1_790_000_000_000,
         queue: 8,
         snapshot_every: Duration::from_secs(10),
-    };
-    (start(parts).expect("starts").0, key, metrics)
+    }
 }
 
 fn batch(watch: WatchKey) -> Staged {

@@ -105,6 +105,7 @@ fn damage(files: &mut [Vec<u8>; 2], chance: &mut Chance) -> String {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "what the cases met is worth reading")]
 fn a_damaged_store_opens_in_time_and_holds_nothing_false_and_says_what_it_lost() {
     let (files, states) = original();
     let folder = in_memory();
