@@ -442,7 +442,10 @@ fn notice(text: &str) -> Notice {
         dedup_key: String::new(),
         suggested_fix: Some(said),
         dossier: None,
+        incident: None,
+        told_before: None,
         in_doubt: false,
+        broadcast: false,
     }
 }
 

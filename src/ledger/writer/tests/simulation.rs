@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::*;
 use crate::escalation::outbox::Row;
 use crate::ledger::journal::{Snapshot, Total, decode};
-use crate::notify::deliver::Settled;
+use crate::notify::deliver::{Message, Settled};
 use crate::notify::notice::NoticeKind;
 use crate::store::StoreError;
 
@@ -504,7 +504,7 @@ impl World {
             _ => (true, Settled::Done { thread: Some("1.1".into()) }),
         };
         if arrives {
-            let notice = &leased.notice;
+            let Message::One(notice) = &leased.message else { panic!("no digests here: {leased:?}") };
             let told = (destination, notice.escalation, notice.kind.as_str(), notice.at_ms);
             let before = self.arrived.iter().any(|(d, e, k, at, _)| (*d, *e, *k, *at) == told);
             assert!(!before || notice.in_doubt, "told twice, and not labelled: {told:?}");
