@@ -11,6 +11,8 @@ use crate::notify::notice::Severity;
 const TOGETHER_MS: i64 = 60_000;
 /// How long after the first one others may join.
 const OPEN_MS: i64 = 600_000;
+/// Of the last minute's: in a storm of thousands the newest tell enough.
+const LOOKED_AT: usize = 200;
 
 impl Escalation {
     /// The number of its incident: that of its first escalation.
@@ -30,7 +32,7 @@ impl Desk {
         // Numbers rise with time on either side of the border.
         let recent = |ids: std::ops::RangeInclusive<u64>| {
             let newest = self.by_id.range(ids).rev().map(|(_, e)| e);
-            newest.take_while(|e| now_ms - e.opened_ms < TOGETHER_MS)
+            newest.take_while(|e| now_ms - e.opened_ms < TOGETHER_MS).take(LOOKED_AT)
         };
         let people = recent(0..=PROPOSED_AFTER);
         let proposed = crossing.proposed.then(|| recent(PROPOSED_AFTER + 1..=u64::MAX)).into_iter().flatten();

@@ -139,13 +139,18 @@ impl Outbox {
     pub fn next(&self, destination: &str, now_ms: i64) -> Take {
         let live = self.rows.values().filter(|r| r.destination == destination && r.dead.is_none());
         let Some(first) = live.clone().next() else { return Take::Nothing(None) };
-        if live.clone().any(|r| r.leased) {
+        let many = self.is_read_live(destination);
+        // Only where many may be told in one can another than the first be under way.
+        if first.leased || many && live.clone().any(|r| r.leased) {
             return Take::Nothing(None);
         }
         let rests_until = self.resting.get(destination).copied().unwrap_or(i64::MIN);
         let begins_ms = first.due_ms.max(rests_until);
         if !is_due(begins_ms, now_ms) {
             return Take::Nothing(Some(begins_ms));
+        }
+        if !many {
+            return Take::One(first.id);
         }
         let due: Vec<&Row> = live.filter(|r| is_due(r.due_ms, now_ms)).collect();
         match self.paces.ask(destination, due.len(), now_ms) {
@@ -155,6 +160,11 @@ impl Outbox {
             Err(_) if self.hurried => Take::Many(self.paces.used_up(), due.iter().map(|r| r.id).collect()),
             Err(later_ms) => Take::Nothing(Some(later_ms)),
         }
+    }
+
+    /// Whether people read a destination as it comes: there order, threads and number of messages matter to them.
+    pub fn is_read_live(&self, destination: &str) -> bool {
+        self.paces.is_live(destination)
     }
 
     /// First messages of a destination that may leave now and were never tried, with their escalations.
@@ -188,7 +198,7 @@ impl Outbox {
     /// What became of an attempt at `id`, and at those told with it. Answers their escalations and kinds.
     pub fn settle(&mut self, id: u64, outcome: &Settled, now_ms: i64) -> Vec<(u64, NoticeKind)> {
         let Some(destination) = self.rows.get(&id).map(|r| r.destination.clone()) else { return Vec::new() };
-        let others = self.together.remove(&id);
+        let others = self.together.get(&id).cloned();
         match outcome {
             Settled::Done { .. } => self.paces.sent(&destination, others.is_some(), now_ms),
             Settled::RetryAt { at_ms, .. } => {
@@ -275,6 +285,7 @@ impl Outbox {
 
     pub fn settled(&mut self) {
         self.before.clear();
+        self.untie();
         self.paces.settled();
     }
 
@@ -286,6 +297,14 @@ impl Outbox {
                 None => self.rows.remove(&id),
             };
         }
+        self.untie();
+    }
+
+    /// Rows are told together for as long as they are under way: not when marking them failed, and still when
+    /// storing what became of them did.
+    fn untie(&mut self) {
+        let rows = &self.rows;
+        self.together.retain(|id, _| rows.get(id).is_some_and(|r| r.leased));
     }
 
     /// What nobody's rule raised gives way to what somebody's did.

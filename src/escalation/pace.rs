@@ -51,6 +51,10 @@ impl Paces {
         Ok(())
     }
 
+    pub(super) fn is_live(&self, destination: &str) -> bool {
+        self.pace.live.contains(&destination)
+    }
+
     /// What is to be stored, if it has changed.
     pub fn change(&self) -> Option<Vec<u8>> {
         self.before.as_ref().and_then(|_| serde_json::to_vec(&self.spent).ok())
@@ -58,7 +62,7 @@ impl Paces {
 
     /// How `due` waiting messages are to be told: each on its own (`None`), or many in one; or not before a time.
     pub(super) fn ask(&self, destination: &str, due: usize, now_ms: i64) -> Result<Option<Why>, i64> {
-        if !self.pace.live.contains(&destination) {
+        if !self.is_live(destination) {
             return Ok(None);
         }
         let spent = self.spent.get(destination).copied().unwrap_or_default();
@@ -77,7 +81,7 @@ impl Paces {
     }
 
     pub(super) fn sent(&mut self, destination: &str, many: bool, now_ms: i64) {
-        if !self.pace.live.contains(&destination) {
+        if !self.is_live(destination) {
             return;
         }
         self.before.get_or_insert_with(|| self.spent.clone());

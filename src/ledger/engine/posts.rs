@@ -32,8 +32,10 @@ impl Engine {
         };
         let row = self.outbox.get(id).ok_or(None)?;
         let thread = match &message {
-            Message::One(_) => self.desk.thread_of(row.escalation, destination),
-            Message::Many(_) => None,
+            Message::One(_) if self.outbox.is_read_live(destination) => {
+                self.desk.thread_of(row.escalation, destination)
+            }
+            _ => None,
         };
         let leased = Leased {
             row: id,
@@ -48,7 +50,11 @@ impl Engine {
     /// Of first messages of one incident the one that began first goes first: under it stand the others.
     fn in_order_of_onset(&self, id: u64, destination: &str, now: Now) -> u64 {
         match self.outbox.get(id) {
-            Some(row) if row.notice.kind == NoticeKind::Opened && row.attempts == 0 => {
+            Some(row)
+                if row.notice.kind == NoticeKind::Opened
+                    && row.attempts == 0
+                    && self.outbox.is_read_live(destination) =>
+            {
                 let waiting = self.outbox.first_messages(destination, now.ms);
                 self.desk.first_of_incident((row.escalation, id), waiting)
             }
@@ -73,7 +79,7 @@ impl Engine {
         if opened {
             let has = |e: &&Escalation| matches!(e.investigation, Some(Investigation::Wanted | Investigation::Written));
             notice.dossier = self.desk.get(about).filter(has).and_then(|e| self.settings.dossiers.of(e.id));
-            notice.broadcast = self.desk.is_gravest(about, destination);
+            notice.broadcast = self.outbox.is_read_live(destination) && self.desk.is_gravest(about, destination);
         }
         Some(notice)
     }

@@ -238,3 +238,24 @@ fn backlogs_of_ten_and_thirty_three_minutes_at_once_are_each_told_for_what_they_
     assert_eq!(bench.told(T0 + 4 * SECOND), [(NoticeKind::Opened, 2, 150)]);
     assert!(bench.engine.desk().get(2).is_some_and(|e| e.late && e.first_ms <= T0 - 1980 * SECOND));
 }
+
+#[test]
+fn a_digest_whose_marking_or_end_cannot_be_stored_is_whole_afterwards() {
+    let mut bench = Bench::new(10);
+    for n in 0..30 {
+        flood_of(&mut bench, &format!("s{n}"), 20, T0);
+    }
+    let now = T0 + 2 * SECOND;
+    let (draft, _) = bench.engine.lease("slack", at(now)).expect("due");
+    bench.engine.discard(draft);
+    let leased = lease(&mut bench, now);
+    assert_eq!(digest(&leased).notices.len(), 30);
+    let draft = bench.engine.settle(leased.row, &done("171.5"), at(now));
+    bench.engine.discard(draft);
+    assert!(bench.engine.lease("slack", at(now)).is_err(), "its end is not known yet");
+    settle(&mut bench, &leased, &done("171.5"), now);
+    assert_eq!(bench.engine.outbox().waiting().0, 0);
+    flood_of(&mut bench, "another", 20, now);
+    let next = lease(&mut bench, now + 2 * SECOND);
+    assert_eq!(one(&next).escalation, 31);
+}
