@@ -14,7 +14,7 @@ use emberwatch::triage::known::Known;
 use emberwatch::triage::model::{Provider, Why};
 use emberwatch::triage::prompt::Limits;
 use emberwatch::triage::trial::Scene;
-use emberwatch::triage::worker::{TRIES_MAX, is_severe};
+use emberwatch::triage::worker::TRIES_MAX;
 use emberwatch::triage::{Action, Offer, What, floor};
 use emberwatch::watch::matcher::Scratch;
 use emberwatch::watch::{Origin, Watch, WatchSet};
@@ -186,7 +186,7 @@ impl Run {
                 true => self.kinds.give_back(offer.kind, NOW_MS),
                 false => self.kinds.postpone(offer.kind, NOW_MS),
             };
-            if tries >= TRIES_MAX || (asked.answer.is_err() && is_severe(offer)) {
+            if tries >= TRIES_MAX || (asked.answer.is_err() && floor::is_severe(offer)) {
                 self.settle(offer.kind, None);
             }
         }

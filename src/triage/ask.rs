@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::model::{Choice, Failed, Provider, Reply, Why};
-use super::prompt::{Limits, Own, Prompt};
+use super::prompt::{ANSWER_TOKENS, Limits, Own, Prompt};
 use super::verdict::{self, Change};
-use super::{Action, Offer, builtin};
+use super::{Action, Offer, builtin, floor};
 use crate::metrics::Metrics;
 use crate::redact::Redacted;
 
@@ -15,6 +15,10 @@ use crate::redact::Redacted;
 const REPLY_SHOWN: usize = 2_000;
 /// Kinds that are asked about whatever the last question was too long for: an answer has room for watches of as many.
 const AT_ONCE_LEAST: usize = 5;
+/// Of an answer, what a watch takes with all its words, and a line that is only named: a good answer has a watch for
+/// nearly every severe kind, and one list for most of the others. Tokens.
+const WATCH_TOKENS: usize = 50;
+const NAMED_TOKENS: usize = 4;
 /// Name of the triager that is no model.
 pub const BUILTIN: &str = "builtin";
 
@@ -106,7 +110,7 @@ impl Asker {
             let (answer, fitted) = (Ok(builtin::judge(&offers)), offers.len());
             return Asked { offers, fitted, said: Said::builtin(), answer };
         }
-        let prompt = Prompt::of(&offers, self.limits);
+        let prompt = Prompt::of(answerable(&offers), self.limits);
         self.ask_about(prompt, offers).await
     }
 
@@ -193,6 +197,16 @@ impl Asker {
     }
 }
 
+/// The first of them, as many as an answer has room for.
+fn answerable(offers: &[Offer]) -> &[Offer] {
+    let mut spent = 0;
+    let fits = offers.iter().take_while(|offer| {
+        spent += if floor::is_severe(offer) { WATCH_TOKENS } else { NAMED_TOKENS };
+        spent <= ANSWER_TOKENS
+    });
+    offers.get(..fits.count()).unwrap_or(offers)
+}
+
 fn no_answer(failed: &Failed) -> NoAnswer {
     NoAnswer {
         words: failed.words.clone(),
@@ -204,6 +218,38 @@ fn no_answer(failed: &Failed) -> NoAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::level::Level;
+    use crate::triage::{Shape, Why as Offered};
+
+    fn offer(level: Level) -> Offer {
+        Offer {
+            kind: 1,
+            why: Offered::New,
+            shape: Shape::Message,
+            cluster: String::new(),
+            service: "orders".into(),
+            level,
+            template: "out of step".into(),
+            message: String::new(),
+            shown: Redacted::default(),
+            status: None,
+            method: None,
+            path: None,
+            exception: None,
+            fields: Vec::new(),
+            count: 1,
+            over_seconds: 1,
+        }
+    }
+
+    #[test]
+    fn a_question_is_about_as_many_kinds_as_an_answer_has_room_for() {
+        for (severe, others, asked) in [(0, 50, 50), (50, 0, 10), (5, 45, 50), (8, 42, 36), (0, 0, 0)] {
+            let mut offers = vec![offer(Level::Error); severe];
+            offers.resize(severe + others, offer(Level::Warn));
+            assert_eq!(answerable(&offers).len(), asked, "{severe} severe, {others} others");
+        }
+    }
 
     #[test]
     fn what_was_too_much_is_halved_until_it_is_not_and_other_failures_change_nothing() {

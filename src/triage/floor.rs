@@ -1,7 +1,7 @@
 //! What no model may wave through: a process that dies, memory or disk that ran out, data that is lost, answers
 //! that fail.
 
-use super::Offer;
+use super::{Offer, Shape};
 use crate::record::level::Level;
 
 /// Phrases, in lower case. Few, and each of them an outage wherever it stands.
@@ -21,6 +21,11 @@ const PHRASES: [&str; 14] = [
     "disk full",
     "kernel panic",
 ];
+
+/// Worth a person's look before a model has had one.
+pub fn is_severe(offer: &Offer) -> bool {
+    offer.level >= Level::Error || offer.shape == Shape::Trace || holds(offer).is_some()
+}
 
 /// Why an `ignore` of this is not believed.
 pub fn holds(offer: &Offer) -> Option<&'static str> {

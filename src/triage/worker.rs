@@ -460,7 +460,7 @@ impl Worker {
                 true => self.kinds.give_back(offer.kind, now_ms),
                 false => self.kinds.postpone(offer.kind, now_ms),
             };
-            if is_severe(offer) || tries >= TRIES_MAX {
+            if floor::is_severe(offer) || tries >= TRIES_MAX {
                 severe.push(offer.clone());
             } else {
                 left += 1;
@@ -492,7 +492,7 @@ impl Worker {
             .collect();
         let naming = self.settings.naming.clone();
         let offers: Vec<Offer> = late.iter().filter_map(|id| self.kinds.offer(*id, Some(&naming))).collect();
-        let severe: Vec<Offer> = offers.into_iter().filter(is_severe).take(self.settings.batch_lines).collect();
+        let severe: Vec<Offer> = offers.into_iter().filter(floor::is_severe).take(self.settings.batch_lines).collect();
         if !severe.is_empty() {
             let actions = builtin::judge(&severe);
             self.apply(actions, &severe, &Said::builtin()).await;
@@ -576,11 +576,6 @@ fn shown(state: &super::model::State) -> serde_json::Value {
         "name": state.model, "address": state.address, "condition": state.condition.as_str(),
         "since_seconds": state.since_seconds, "last_error": state.last_error, "advice": state.advice,
     })
-}
-
-/// Worth a person's look before a model has had one.
-pub fn is_severe(offer: &Offer) -> bool {
-    offer.level >= Level::Error || offer.shape == Shape::Trace || floor::holds(offer).is_some()
 }
 
 fn reason(action: &Action) -> Redacted {

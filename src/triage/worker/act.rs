@@ -169,7 +169,7 @@ impl Worker {
         }
         self.metrics.triage_refusals.with_label_values(&[refusal.as_str()]).inc();
         if from_model && refusal != Refusal::Duplicate {
-            let severe: Vec<Offer> = about.iter().filter(|o| is_severe(o)).map(|o| (*o).clone()).collect();
+            let severe: Vec<Offer> = about.iter().filter(|o| floor::is_severe(o)).map(|o| (*o).clone()).collect();
             let actions = builtin::judge(&severe);
             let said = Said::builtin();
             for action in &actions {
@@ -179,7 +179,7 @@ impl Worker {
         }
         for offer in about.iter().filter(|offer| self.waits(offer.kind)).collect::<Vec<_>>() {
             // No room for a watch is no reason to tell nobody.
-            if refusal == Refusal::Full && is_severe(offer) {
+            if refusal == Refusal::Full && floor::is_severe(offer) {
                 let action = Action {
                     what: What::Investigate,
                     lines: vec![0],
