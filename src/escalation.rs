@@ -186,7 +186,11 @@ impl Desk {
     }
 
     /// Puts back what the store held.
-    pub fn restore(&mut self, escalation: Escalation) {
+    pub fn restore(&mut self, mut escalation: Escalation) {
+        // A row of before told counts were kept.
+        if escalation.told_count == 0 {
+            escalation.told_count = escalation.count;
+        }
         let next = if escalation.proposed { &mut self.next_proposed } else { &mut self.next_id };
         *next = (*next).max(escalation.id + 1);
         self.by_fingerprint.insert(escalation.fingerprint, escalation.id);
@@ -204,9 +208,15 @@ impl Desk {
         self.by_id.get(&id)
     }
 
-    /// Newest first.
     pub fn iter(&self) -> impl Iterator<Item = &Escalation> {
-        self.by_id.values().rev()
+        self.by_id.values()
+    }
+
+    /// So many at most, newest first, whoever raised them.
+    pub fn newest(&self, most: usize) -> Vec<Escalation> {
+        let mut all: Vec<&Escalation> = self.by_id.values().collect();
+        all.sort_unstable_by_key(|e| std::cmp::Reverse((e.opened_ms, e.id)));
+        all.into_iter().take(most).cloned().collect()
     }
 
     /// A window crossed. Answers the escalation it belongs to and what is to be told.
@@ -226,19 +236,20 @@ impl Desk {
         escalation.count = escalation.count.saturating_add(crossing.count);
         escalation.last_ms = escalation.last_ms.max(crossing.last_ms);
         escalation.first_ms = escalation.first_ms.min(crossing.first_ms);
-        // At most one pair of "again" and its end in that time: a flapping service is told of once.
-        let may_tell = escalation.end_told
-            && !escalation.held
-            && escalation.again_told_ms.is_none_or(|told| now_ms - told >= dedup_ms);
-        if !may_tell {
+        if !escalation.may_tell_again(dedup_ms, now_ms) {
             return (id, Outcome::Added, None);
         }
+        let post = self.again(id, now_ms);
+        (id, Outcome::Again, post)
+    }
+
+    fn again(&mut self, id: u64, now_ms: i64) -> Option<Post> {
+        let escalation = self.change(id)?;
         escalation.end_told = false;
         escalation.again_told_ms = Some(now_ms);
         escalation.told_ms = now_ms;
         escalation.told_count = escalation.count;
-        let post = Post { escalation: id, due_ms: now_ms, notice: escalation.notice(NoticeKind::Again, now_ms) };
-        (id, Outcome::Again, Some(post))
+        Some(Post { escalation: id, due_ms: now_ms, notice: escalation.notice(NoticeKind::Again, now_ms) })
     }
 
     fn open(
@@ -398,9 +409,13 @@ impl Desk {
         self.before.clear();
     }
 
-    /// The commit failed: everything since the last one is as if it had not been. Numbers are not reused.
+    /// The commit failed: everything since the last one is as if it had not been, and its numbers are free again.
     pub fn take_back(&mut self) {
         for (id, before) in std::mem::take(&mut self.before) {
+            if before.is_none() {
+                let next = if id > PROPOSED_AFTER { &mut self.next_proposed } else { &mut self.next_id };
+                *next = (*next).min(id);
+            }
             if let Some(now) = self.by_id.remove(&id) {
                 self.by_fingerprint.remove(&now.fingerprint);
             }
@@ -617,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_commit_changed_is_taken_back_and_its_number_stays_unused() {
+    fn what_a_failed_commit_changed_is_taken_back_and_its_number_with_it() {
         let mut desk = desk();
         cross(&mut desk, crossing(20), 0);
         assert_eq!(desk.changes().len(), 1);
@@ -627,6 +642,6 @@ mod tests {
         desk.take_back();
         assert_eq!(desk.get(1).map(|e| e.count), Some(20));
         assert_eq!((desk.get(2), desk.changes().len()), (None, 0));
-        assert_eq!(cross(&mut desk, Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 3);
+        assert_eq!(cross(&mut desk, Crossing { service: "cart".into(), ..crossing(1) }, 1).0, 2);
     }
 }

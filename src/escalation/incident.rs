@@ -36,7 +36,7 @@ impl Desk {
         };
         let people = recent(0..=PROPOSED_AFTER);
         let proposed = crossing.proposed.then(|| recent(PROPOSED_AFTER + 1..=u64::MAX)).into_iter().flatten();
-        let takes_in = |incident: u64| self.get(incident).is_none_or(|first| now_ms - first.opened_ms < OPEN_MS);
+        let takes_in = |incident: u64| self.get(incident).is_some_and(|first| now_ms - first.opened_ms < OPEN_MS);
         let together = people.chain(proposed).filter(|e| e.late == crossing.late && !e.held && e.cluster == cluster);
         let joined = together.filter(|e| takes_in(e.incident()));
         // The first of those that are best: people's, of the same service, the newest.

@@ -5,18 +5,20 @@
 //! the order of its rows, so a message about the end never overtakes one about the beginning, and a stuck
 //! destination holds nobody else up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::pace::{self, Pace, Paces};
 use super::{PROPOSED_AFTER, Post};
-use crate::notify::deliver::Settled;
+use crate::notify::deliver::{Settled, is_too_old};
 use crate::notify::digest::{Why, fitting};
 use crate::notify::notice::{Notice, NoticeKind};
 
 /// Longer than settling, and than any pause that a destination may ask for, can be.
 const LONGEST_WAIT_MS: i64 = 20 * 60 * 1000;
+/// Messages that one digest past the budget stands for: a bound on what one commit rewrites.
+const BUDGET_ROWS_MAX: usize = 1000;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -31,6 +33,9 @@ pub struct Row {
     pub leased: bool,
     /// Given up, with the reason: kept for a person to see.
     pub dead: Option<String>,
+    /// When a person had it sent again.
+    #[serde(default)]
+    pub resent_ms: Option<i64>,
 }
 
 /// What a destination can be handed now.
@@ -90,6 +95,9 @@ impl Outbox {
             row.leased = false;
             row.notice.in_doubt = true;
         }
+        if row.dead.is_none() && !self.destinations.contains(&row.destination.as_str()) {
+            row.dead = Some("its destination is configured no more".to_owned());
+        }
         self.rows.insert(row.id, row);
     }
 
@@ -115,6 +123,7 @@ impl Outbox {
                     first_attempt_ms: None,
                     leased: false,
                     dead: None,
+                    resent_ms: None,
                 },
             );
         }
@@ -125,6 +134,10 @@ impl Outbox {
                 break;
             };
             self.remove(id);
+            // That one was given up, and said to be, before.
+            if dead.is_some() {
+                continue;
+            }
             self.overflowed += 1;
             tracing::error!(
                 row = id,
@@ -152,7 +165,11 @@ impl Outbox {
         if !many {
             return Take::One(first.id);
         }
-        let due: Vec<&Row> = live.filter(|r| is_due(r.due_ms, now_ms)).collect();
+        // The last word about an escalation does not leave before the first.
+        let mut held = HashSet::new();
+        let due: Vec<&Row> = live
+            .filter(|r| !held.contains(&r.escalation) && (is_due(r.due_ms, now_ms) || !held.insert(r.escalation)))
+            .collect();
         match self.paces.ask(destination, due.len(), now_ms) {
             Ok(None) => Take::One(due.first().map_or(0, |r| r.id)),
             Ok(Some(why)) => Take::Many(why, chosen(why, &due)),
@@ -167,11 +184,11 @@ impl Outbox {
         self.paces.is_live(destination)
     }
 
-    /// First messages of a destination that may leave now and were never tried, with their escalations.
+    /// First messages of a destination that may leave now, with their escalations. One that failed is among them: it
+    /// goes first again.
     pub fn first_messages(&self, destination: &str, now_ms: i64) -> impl Iterator<Item = (u64, u64)> {
-        let fresh = move |r: &&Row| {
-            r.destination == destination && r.dead.is_none() && r.attempts == 0 && is_due(r.due_ms, now_ms) && !r.leased
-        };
+        let fresh =
+            move |r: &&Row| r.destination == destination && r.dead.is_none() && is_due(r.due_ms, now_ms) && !r.leased;
         let first = self.rows.values().filter(move |r| fresh(r) && r.notice.kind == NoticeKind::Opened);
         first.map(|r| (r.escalation, r.id))
     }
@@ -201,24 +218,33 @@ impl Outbox {
         let others = self.together.get(&id).cloned();
         match outcome {
             Settled::Done { .. } => self.paces.sent(&destination, others.is_some(), now_ms),
-            Settled::RetryAt { at_ms, .. } => {
+            Settled::RetryAt { at_ms, .. } | Settled::TooOld { at_ms, .. } => {
                 self.resting.insert(destination.clone(), *at_ms);
             }
             Settled::Dead { .. } => {}
         }
-        if !matches!(outcome, Settled::RetryAt { .. }) {
+        if !matches!(outcome, Settled::RetryAt { .. } | Settled::TooOld { .. }) {
             self.resting.remove(&destination);
         }
         let mut told = Vec::new();
         for id in std::iter::once(id).chain(others.into_iter().flatten()) {
             told.extend(self.rows.get(&id).map(|r| (r.escalation, r.notice.kind)));
-            self.settle_one(id, outcome);
+            self.settle_one(id, outcome, now_ms);
         }
         told
     }
 
-    fn settle_one(&mut self, id: u64, outcome: &Settled) {
+    fn settle_one(&mut self, id: u64, outcome: &Settled, now_ms: i64) {
         match outcome {
+            Settled::TooOld { at_ms, reason, in_doubt } => {
+                // Of those told in one, only what was tried for as long itself.
+                let begun_ms = self.rows.get(&id).and_then(|r| r.first_attempt_ms).unwrap_or(now_ms);
+                let one = match is_too_old(begun_ms, now_ms) {
+                    true => Settled::Dead { reason: reason.clone() },
+                    false => Settled::RetryAt { at_ms: *at_ms, reason: reason.clone(), in_doubt: *in_doubt },
+                };
+                self.settle_one(id, &one, now_ms);
+            }
             Settled::Done { .. } => self.remove(id),
             Settled::RetryAt { at_ms, in_doubt, .. } => {
                 if let Some(row) = self.change(id) {
@@ -247,6 +273,7 @@ impl Outbox {
         for id in &dead {
             if let Some(row) = self.change(*id) {
                 (row.dead, row.attempts, row.first_attempt_ms, row.due_ms) = (None, 0, None, now_ms);
+                row.resent_ms = Some(now_ms);
             }
         }
         dead.len()
@@ -267,11 +294,16 @@ impl Outbox {
     /// Rows that wait, dead ones aside, and when the oldest of them was posted.
     pub fn waiting(&self) -> (usize, Option<i64>) {
         let waiting = self.rows.values().filter(|r| r.dead.is_none());
-        (waiting.clone().count(), waiting.map(|r| r.notice.at_ms).min())
+        (waiting.clone().count(), waiting.map(|r| r.resent_ms.unwrap_or(r.notice.at_ms)).min())
     }
 
     pub fn dead(&self) -> usize {
         self.rows.values().filter(|r| r.dead.is_some()).count()
+    }
+
+    /// Whether the next commit changes anything here.
+    pub fn has_changed(&self) -> bool {
+        !self.before.is_empty()
     }
 
     /// What the next commit must write: changed rows as JSON, `None` for those that are gone.
@@ -294,7 +326,11 @@ impl Outbox {
         for (id, before) in std::mem::take(&mut self.before) {
             match before {
                 Some(row) => self.rows.insert(id, row),
-                None => self.rows.remove(&id),
+                None => {
+                    // Its number is free again.
+                    self.next_id = self.next_id.min(id);
+                    self.rows.remove(&id)
+                }
             };
         }
         self.untie();
@@ -340,7 +376,7 @@ fn is_due(due_ms: i64, now_ms: i64) -> bool {
 /// gravest escalations, so many as one message lists, so that each is named.
 fn chosen(why: Why, due: &[&Row]) -> Vec<u64> {
     if matches!(why, Why::Budget(_)) {
-        return due.iter().map(|r| r.id).collect();
+        return due.iter().take(BUDGET_ROWS_MAX).map(|r| r.id).collect();
     }
     // The last word about each escalation is what is listed.
     let last: BTreeMap<u64, &Notice> = due.iter().map(|r| (r.escalation, &r.notice)).collect();
@@ -412,5 +448,17 @@ mod tests {
         outbox.post(&post(1));
         outbox.post(&post(2));
         assert_eq!(outbox.rows.values().map(|row| row.escalation).collect::<Vec<_>>(), [PROPOSED_AFTER + 1, 2]);
+    }
+
+    #[test]
+    fn the_last_word_about_an_escalation_waits_for_the_first() {
+        let pace = Pace { live: vec!["slack"], coalesce_after: 1, per_day: 100 };
+        let mut outbox = Outbox::new(vec!["slack"], 100, pace);
+        outbox.post(&post(1));
+        outbox.post(&Post { due_ms: 60_000, ..post(2) });
+        outbox.post(&post(2));
+        outbox.post(&post(3));
+        assert_eq!(outbox.next("slack", 0), Take::Many(Why::Many(1), vec![1, 4]));
+        assert_eq!(outbox.next("slack", 60_000), Take::Many(Why::Many(1), vec![1, 2, 3, 4]));
     }
 }

@@ -1,8 +1,11 @@
 //! One that goes on firing is told again, so that nobody takes silence for an end.
 //!
 //! After `repeat` of the last message, or, ten minutes after it at the earliest, when it has come to ten times
-//! the count that people were last told. Only of what lines were counted since: a receiver that was away says
-//! nothing of what it has not seen. A backlog is told once.
+//! the count that people were last told. Only of what lines were counted since, and since our own start: a receiver
+//! that was away says nothing of what it has not seen. A backlog is told once.
+//!
+//! A flood that began when "again" had been told too lately to be told once more is told when that is over: the last
+//! word about what fires is never that it was resolved.
 
 use super::{Desk, Escalation, PROPOSED_AFTER, Post};
 use crate::notify::notice::NoticeKind;
@@ -12,11 +15,17 @@ const TENFOLD_AFTER_MS: i64 = 600_000;
 const TENFOLD: u64 = 10;
 
 impl Desk {
-    /// What is worth a reminder now. Those of proposed ones count among their messages of the hour.
-    pub fn remind(&mut self, now_ms: i64) -> Vec<Post> {
-        let repeat_ms = self.settings.repeat_ms;
-        let due: Vec<u64> = self.by_id.values().filter(|e| e.is_due(repeat_ms, now_ms)).map(|e| e.id).collect();
-        due.into_iter().filter_map(|id| self.reminder(id, now_ms)).collect()
+    /// What is worth a reminder now. Those of proposed ones count among their messages of the hour. `started_ms`: since
+    /// when we look.
+    pub fn remind(&mut self, now_ms: i64, started_ms: i64) -> Vec<Post> {
+        let (repeat_ms, dedup_ms) = (self.settings.repeat_ms, self.settings.dedup_ms);
+        let seen = self.by_id.values().filter(|e| e.goes_on() && e.last_ms > e.told_ms.max(started_ms));
+        let (ended, told): (Vec<_>, Vec<_>) = seen.partition(|e| e.end_told);
+        let due: Vec<u64> = told.iter().filter(|e| e.is_due(repeat_ms, now_ms)).map(|e| e.id).collect();
+        let again: Vec<u64> = ended.iter().filter(|e| e.may_tell_again(dedup_ms, now_ms)).map(|e| e.id).collect();
+        let mut posts: Vec<Post> = again.into_iter().filter_map(|id| self.again(id, now_ms)).collect();
+        posts.extend(due.into_iter().filter_map(|id| self.reminder(id, now_ms)));
+        posts
     }
 
     fn reminder(&mut self, id: u64, now_ms: i64) -> Option<Post> {
@@ -42,11 +51,19 @@ impl Desk {
 }
 
 impl Escalation {
+    fn goes_on(&self) -> bool {
+        self.firing > 0 && !self.late && !self.held
+    }
+
     fn is_due(&self, repeat_ms: i64, now_ms: i64) -> bool {
         let since_ms = now_ms - self.told_ms;
         let worse = since_ms >= TENFOLD_AFTER_MS && self.count / TENFOLD >= self.told_count.max(1);
-        let firing = self.firing > 0 && !self.late && !self.held && !self.end_told;
-        firing && (since_ms >= repeat_ms || worse) && self.last_ms > self.told_ms
+        since_ms >= repeat_ms || worse
+    }
+
+    /// At most one pair of "again" and its end in `dedup`: a flapping service is told of once.
+    pub(super) fn may_tell_again(&self, dedup_ms: i64, now_ms: i64) -> bool {
+        self.end_told && !self.held && self.again_told_ms.is_none_or(|told| now_ms - told >= dedup_ms)
     }
 }
 
@@ -59,7 +76,7 @@ mod tests {
     const MINUTE: i64 = 60_000;
 
     fn reminded(desk: &mut Desk, now_ms: i64) -> Vec<(u64, u64, Option<u64>)> {
-        let posts = desk.remind(now_ms);
+        let posts = desk.remind(now_ms, -HOUR);
         posts
             .iter()
             .inspect(|p| assert_eq!((p.notice.kind, p.due_ms), (NoticeKind::Reminder, now_ms)))
@@ -111,6 +128,34 @@ mod tests {
         cross(&mut desk, Crossing { late: true, ..crossing(1) }, 10 * HOUR);
         desk.counted(2, 1000, 0, 11 * HOUR, &[]);
         assert_eq!(reminded(&mut desk, 20 * HOUR), []);
+    }
+
+    #[test]
+    fn a_flood_that_stays_after_a_flap_is_told_when_it_may_be_and_its_end_too() {
+        let mut desk = desk();
+        cross(&mut desk, crossing(20), 0);
+        assert_eq!(kind(&desk.quieted(1, 5 * MINUTE)), Some(NoticeKind::Resolved));
+        assert_eq!(kind(&cross(&mut desk, crossing(5), 10 * MINUTE).2), Some(NoticeKind::Again));
+        assert_eq!(kind(&desk.quieted(1, 15 * MINUTE)), Some(NoticeKind::Resolved));
+        assert_eq!(kind(&cross(&mut desk, crossing(5), 20 * MINUTE).2), None);
+        for minute in 21..70 {
+            desk.counted(1, 5, 0, minute * MINUTE, &[]);
+            assert_eq!(desk.remind(minute * MINUTE + 1, -HOUR), [], "{minute}");
+        }
+        let told = desk.remind(70 * MINUTE, -HOUR);
+        assert_eq!(told.iter().map(|p| p.notice.kind).collect::<Vec<_>>(), [NoticeKind::Again]);
+        assert_eq!(desk.remind(71 * MINUTE, -HOUR), []);
+        assert_eq!(kind(&desk.quieted(1, 80 * MINUTE)), Some(NoticeKind::Resolved));
+    }
+
+    #[test]
+    fn after_a_start_nothing_is_said_before_something_was_seen() {
+        let mut desk = desk();
+        cross(&mut desk, crossing(20), 0);
+        desk.counted(1, 5, 0, HOUR, &[]);
+        assert_eq!(desk.remind(5 * HOUR, 5 * HOUR - MINUTE), []);
+        desk.counted(1, 5, 0, 5 * HOUR, &[]);
+        assert_eq!(desk.remind(5 * HOUR + 1, 5 * HOUR - MINUTE).len(), 1);
     }
 
     #[test]

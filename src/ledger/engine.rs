@@ -425,6 +425,7 @@ impl Engine {
         if self.desk.investigations_moved().next().is_some() {
             self.shards.investigations_changed.notify_one();
         }
+        let outbox_changed = self.outbox.has_changed();
         self.desk.settled();
         self.outbox.settled();
         for (delivery, turn) in draft.confirmed {
@@ -455,7 +456,9 @@ impl Engine {
             self.active.remove(&key);
             self.drop_window(&key);
         }
-        self.shards.outbox_changed.notify_waiters();
+        if outbox_changed {
+            self.shards.outbox_changed.notify_waiters();
+        }
     }
 
     /// The store refused: as if nothing had been said. Confirmations were heard all the same.

@@ -187,7 +187,7 @@ impl Writer {
                 reply.send(self.write(draft, now)).unwrap_or_default();
             }
             Command::Escalations(most, reply) => {
-                reply.send(self.engine.desk().iter().take(most).cloned().collect()).unwrap_or_default();
+                reply.send(self.engine.desk().newest(most)).unwrap_or_default();
             }
             Command::Wanted(reply) => reply.send(self.engine.desk().wanted()).unwrap_or_default(),
             Command::WithOthers(id, reply) => reply.send(self.engine.desk().with_others(id)).unwrap_or_default(),
@@ -304,10 +304,13 @@ impl Writer {
             self.engine.discard(draft);
             return false;
         }
-        if std::mem::replace(&mut self.failing, false) {
-            tracing::info!("the store writes again");
+        // A transaction of nothing shows nothing.
+        if !transaction.is_empty() {
+            if std::mem::replace(&mut self.failing, false) {
+                tracing::info!("the store writes again");
+            }
+            self.metrics.store_failing.set(0);
         }
-        self.metrics.store_failing.set(0);
         self.dirty |= counts;
         if counts {
             Failpoint::Committed.pass();

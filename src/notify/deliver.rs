@@ -90,6 +90,12 @@ pub enum Settled {
         reason: String,
         in_doubt: bool,
     },
+    /// It has failed for so long that it is given up; of many told in one, those that have. The others as `RetryAt`.
+    TooOld {
+        at_ms: i64,
+        reason: String,
+        in_doubt: bool,
+    },
     Dead {
         reason: String,
     },
@@ -154,19 +160,24 @@ fn settle(leased: &Leased, sent: Sent, now_ms: i64) -> (&'static str, Settled) {
     match sent {
         Sent::Done { thread } => ("sent", Settled::Done { thread }),
         Sent::Dead { reason } => ("dead", Settled::Dead { reason }),
-        Sent::Retry { reason, .. } if now_ms.saturating_sub(leased.first_attempt_ms) >= millis(GIVE_UP_AFTER) => {
-            let reason = format!("given up after 24 hours; last: {reason}");
-            ("dead", Settled::Dead { reason })
-        }
         Sent::Retry { after, reason, in_doubt } => {
             // Never at once: an answer of "retry after 0" must not become a busy loop.
             let wait = after
                 .map_or_else(|| backoff(leased.row, leased.attempt), |asked| asked.clamp(FIRST_WAIT, LONGEST_ASKED));
+            let at_ms = now_ms.saturating_add(millis(wait));
+            if is_too_old(leased.first_attempt_ms, now_ms) {
+                let reason = format!("given up after 24 hours; last: {reason}");
+                return ("dead", Settled::TooOld { at_ms, reason, in_doubt });
+            }
             let outcome = if in_doubt { "in_doubt" } else { "retried" };
-            let settled = Settled::RetryAt { at_ms: now_ms.saturating_add(millis(wait)), reason, in_doubt };
-            (outcome, settled)
+            (outcome, Settled::RetryAt { at_ms, reason, in_doubt })
         }
     }
+}
+
+/// Whether what was first tried then is given up.
+pub fn is_too_old(first_attempt_ms: i64, now_ms: i64) -> bool {
+    now_ms.saturating_sub(first_attempt_ms) >= millis(GIVE_UP_AFTER)
 }
 
 /// Doubles from one second to five minutes, less up to a tenth of it.
@@ -202,7 +213,7 @@ fn report(channel: &'static str, leased: &Leased, settled: &Settled, health: &mu
             }
         }
         // Says nothing about the destination's health: the next notice may well go through.
-        Settled::Dead { reason } => {
+        Settled::Dead { reason } | Settled::TooOld { reason, .. } => {
             error!(channel, escalation, kind, attempt, reason, "notice could not be delivered");
         }
     }
@@ -326,10 +337,9 @@ mod tests {
         let day = 24 * 3600 * 1000;
         let (outcome, _) = settle(&old(day - 1), retry(None), NOW);
         assert_eq!(outcome, "retried");
-        assert_eq!(
-            settle(&old(day), retry(None), NOW),
-            ("dead", Settled::Dead { reason: "given up after 24 hours; last: it rained".into() })
-        );
+        let (outcome, settled) = settle(&old(day), retry(Some(5)), NOW);
+        let reason = "given up after 24 hours; last: it rained".into();
+        assert_eq!((outcome, settled), ("dead", Settled::TooOld { at_ms: NOW + 5000, reason, in_doubt: false }));
         let done = Sent::Done { thread: None };
         assert_eq!(settle(&old(2 * day), done, NOW).0, "sent");
     }

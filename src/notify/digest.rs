@@ -82,7 +82,7 @@ impl Digest {
 
     fn tail(&self) -> Option<String> {
         let more = thousands(self.unlisted as u64);
-        (self.unlisted > 0).then(|| format!("and {more} more: GET /escalations, and the file of alerts, have them all"))
+        (self.unlisted > 0).then(|| format!("and {more} more: see GET /escalations and the file of alerts"))
     }
 
     /// In Slack's `mrkdwn`.
@@ -180,12 +180,7 @@ mod tests {
             text.contains("500 escalations in one message, 500 critical: today's 300 messages are used up"),
             "{text}"
         );
-        assert!(
-            text.ends_with(&format!(
-                "and {} more: GET /escalations, and the file of alerts, have them all",
-                500 - listed
-            ))
-        );
+        assert!(text.ends_with(&format!("and {} more: see GET /escalations and the file of alerts", 500 - listed)));
         assert!(!text.contains("<<"), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use crate::redact::Redacted;
 /// Of a reply, what is kept to be shown.
 const REPLY_SHOWN: usize = 2_000;
 /// Kinds that are asked about whatever the last question was too long for: an answer has room for watches of as many.
-const AT_ONCE_LEAST: usize = 5;
+pub(super) const AT_ONCE_LEAST: usize = 5;
 /// Of an answer, what a watch takes with all its words, and a line that is only named: a good answer has a watch for
 /// nearly every severe kind, and one list for most of the others. Tokens.
 const WATCH_TOKENS: usize = 50;
@@ -59,8 +59,8 @@ pub struct Tuned {
     pub changes: Vec<Change>,
 }
 
-/// How many kinds are asked about at a time: half as many after a question that was too much, and after one that was
-/// not twice as many again.
+/// How many kinds are asked about at a time: half as many after a question that was too much, and one more after each
+/// that was not, so that few questions fail for finding out how many it can be.
 #[derive(Clone, Copy, Debug)]
 pub struct AtOnce {
     most: usize,
@@ -85,7 +85,7 @@ impl AtOnce {
 
     pub fn learn(&mut self, asked: &Asked) {
         self.now = match &asked.answer {
-            Ok(_) => self.now.saturating_mul(2),
+            Ok(_) => self.now + 1,
             Err(no) if no.too_much => (asked.fitted / 2).max(AT_ONCE_LEAST),
             Err(_) => self.now,
         };

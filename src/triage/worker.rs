@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::ask::{Asked, Asker, AtOnce, NoAnswer, Said, Tuned};
+use super::ask::{AT_ONCE_LEAST, Asked, Asker, AtOnce, NoAnswer, Said, Tuned};
 use super::kinds::{Bounds, Judgement, Kind, Kinds, Seen, State};
 use super::model::Provider;
 use super::novel::{Intake, LINE_NOTE, Novel, worth_a_note as may_have_note};
@@ -454,6 +454,14 @@ impl Worker {
         let now_ms = self.now_ms();
         tracing::debug!(lines = offers.len(), why = no.words, "the built-in triager stands in");
         self.pause();
+        if no.too_much && fitted > AT_ONCE_LEAST {
+            // Fewer of them may well be answered: the next question is about half as many.
+            for offer in offers {
+                self.kinds.postpone(offer.kind, now_ms);
+            }
+            self.metrics.triage_lines.with_label_values(&["again"]).inc_by(offers.len() as u64);
+            return;
+        }
         let (mut severe, mut left) = (Vec::new(), 0);
         for (place, offer) in offers.iter().enumerate() {
             let tries = match no.tried && place < fitted {

@@ -15,14 +15,17 @@ impl Engine {
             Take::Nothing(due_ms) => return Err(due_ms),
             Take::One(id) => {
                 let id = self.in_order_of_onset(id, destination, now);
-                let notice = self.as_of_now(id, destination).ok_or(None)?;
+                let mut notice = self.as_of_now(id).ok_or(None)?;
+                if notice.kind == NoticeKind::Opened && self.outbox.is_read_live(destination) {
+                    notice.broadcast = self.desk.is_gravest(notice.escalation, destination);
+                }
                 let row = self.outbox.lease(id, notice, now.ms).ok_or(None)?;
                 (id, Message::One(Box::new(row.notice.clone())))
             }
             Take::Many(why, rows) => {
                 let mut notices = Vec::new();
                 for id in &rows {
-                    let notice = self.as_of_now(*id, destination).ok_or(None)?;
+                    let notice = self.as_of_now(*id).ok_or(None)?;
                     notices.extend(self.outbox.lease(*id, notice, now.ms).map(|row| row.notice.clone()));
                 }
                 self.outbox.tie(&rows);
@@ -50,11 +53,7 @@ impl Engine {
     /// Of first messages of one incident the one that began first goes first: under it stand the others.
     fn in_order_of_onset(&self, id: u64, destination: &str, now: Now) -> u64 {
         match self.outbox.get(id) {
-            Some(row)
-                if row.notice.kind == NoticeKind::Opened
-                    && row.attempts == 0
-                    && self.outbox.is_read_live(destination) =>
-            {
+            Some(row) if row.notice.kind == NoticeKind::Opened && self.outbox.is_read_live(destination) => {
                 let waiting = self.outbox.first_messages(destination, now.ms);
                 self.desk.first_of_incident((row.escalation, id), waiting)
             }
@@ -64,9 +63,11 @@ impl Engine {
 
     /// What a row tells when it leaves now: a first message and a reminder tell the count of that moment, the others what
     /// they were posted for.
-    fn as_of_now(&mut self, id: u64, destination: &str) -> Option<Notice> {
+    fn as_of_now(&mut self, id: u64) -> Option<Notice> {
         let row = self.outbox.get(id)?;
-        let (mut notice, about, fresh) = (row.notice.clone(), row.escalation, row.attempts == 0);
+        // What may have arrived is told again as it was.
+        let fresh = row.attempts == 0 || !row.notice.in_doubt;
+        let (mut notice, about) = (row.notice.clone(), row.escalation);
         let opened = notice.kind == NoticeKind::Opened;
         if fresh
             && (opened || notice.kind == NoticeKind::Reminder)
@@ -79,7 +80,6 @@ impl Engine {
         if opened {
             let has = |e: &&Escalation| matches!(e.investigation, Some(Investigation::Wanted | Investigation::Written));
             notice.dossier = self.desk.get(about).filter(has).and_then(|e| self.settings.dossiers.of(e.id));
-            notice.broadcast = self.outbox.is_read_live(destination) && self.desk.is_gravest(about, destination);
         }
         Some(notice)
     }

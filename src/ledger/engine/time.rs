@@ -27,7 +27,7 @@ impl Engine {
                 draft.windows.insert(key, window);
             }
         }
-        let reminders = self.desk.remind(now.ms);
+        let reminders = self.desk.remind(now.ms, self.started_ms);
         for post in &reminders {
             self.outbox.post(post);
         }
