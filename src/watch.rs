@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Record;
 use crate::record::json::Value;
-use matcher::{Program, Scratch};
+use matcher::{OfService, Program, Scratch};
 use provenance::Provenance;
 use rule::Rule;
 
@@ -102,8 +102,24 @@ impl WatchSet {
     }
 
     /// Calls `hit` with each watch that `record` matches and its place in the set.
-    pub fn matches(&self, record: &Record<'_>, scratch: &mut Scratch, mut hit: impl FnMut(usize, &Watch)) {
-        self.program.matches(record, scratch, |place| {
+    pub fn matches(&self, record: &Record<'_>, scratch: &mut Scratch, hit: impl FnMut(usize, &Watch)) {
+        self.matches_of(record, self.of_service(record), scratch, hit);
+    }
+
+    /// For [`WatchSet::matches_of`] of this very set.
+    pub fn of_service(&self, record: &Record<'_>) -> OfService {
+        self.program.of_service(record)
+    }
+
+    /// As [`WatchSet::matches`], of a record whose service was looked up before.
+    pub fn matches_of(
+        &self,
+        record: &Record<'_>,
+        of: OfService,
+        scratch: &mut Scratch,
+        mut hit: impl FnMut(usize, &Watch),
+    ) {
+        self.program.matches(record, of, scratch, |place| {
             if let Some(watch) = self.watches.get(place) {
                 hit(place, watch);
             }

@@ -23,7 +23,7 @@ use crate::record::stripped::Sample;
 use crate::record::text::Text;
 use crate::record::{Delivery, Piece, Reader, Record};
 use crate::triage::novel::{Novelties, origin_hash};
-use crate::watch::matcher::Scratch;
+use crate::watch::matcher::{OfService, Scratch};
 use crate::watch::{Watch, WatchSet, group_key};
 
 /// A record's own time may be this far ahead of ours before it is not believed, in milliseconds.
@@ -207,6 +207,8 @@ struct Origin {
     is_own: bool,
     /// What the sketches of its lines begin with.
     hash: u64,
+    /// The rules about that service alone.
+    rules: OfService,
 }
 
 // === impl Batch ===
@@ -327,11 +329,11 @@ impl Sheet {
         let stated_ms = record.time_ms();
         let time_ms = if stated_ms > arrival_ms + AHEAD_MAX_MS { arrival_ms } else { stated_ms };
         let lane = if arrival_ms - time_ms > self.lateness_ms { Lane::Late } else { Lane::Live };
-        let origin = self.origin(record);
+        let origin = self.origin(set, record);
         let own = origin.is_own || record.is_health_check();
         self.figures(record, origin, joined.lines, if lane == Lane::Live && !own { Some(time_ms) } else { None });
         let mut matched = false;
-        set.matches(record, scratch, |place, watch| {
+        set.matches_of(record, origin.rules, scratch, |place, watch| {
             matched = true;
             self.count(record, place, watch, lane, time_ms);
         });
@@ -411,14 +413,14 @@ impl Sheet {
     }
 
     #[inline]
-    fn origin(&mut self, record: &Record<'_>) -> Origin {
+    fn origin(&mut self, set: &WatchSet, record: &Record<'_>) -> Origin {
         let (Some(shape), Some(of_shapes)) = (record.shape, &mut self.of_shapes) else {
-            return self.read_origin(record);
+            return self.read_origin(set, record);
         };
         match of_shapes.get(shape.place) {
             Some(known) if known.number == shape.number => known.of,
             _ => {
-                let of = self.read_origin(record);
+                let of = self.read_origin(set, record);
                 self.keep_origin(shape, of);
                 of
             }
@@ -436,7 +438,7 @@ impl Sheet {
         }
     }
 
-    fn read_origin(&mut self, record: &Record<'_>) -> Origin {
+    fn read_origin(&mut self, set: &WatchSet, record: &Record<'_>) -> Origin {
         let (cluster, service) = (record.cluster(), record.service());
         let mut key = std::mem::take(&mut self.scratch);
         key.clear();
@@ -460,7 +462,8 @@ impl Sheet {
             }
         };
         self.scratch = key;
-        Origin { service: place, is_own: record.is_of_own(service), hash: origin_hash(record, service) }
+        let hash = origin_hash(record, service);
+        Origin { service: place, is_own: record.is_of_own(service), hash, rules: set.of_service(record) }
     }
 
     fn other_service(&mut self) -> usize {

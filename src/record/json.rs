@@ -172,7 +172,7 @@ impl<'a> Walker<'a> {
         if let Some(opened) = self.quote(at) {
             let (key, after) = self.string(opened)?;
             // Looked for once here, so that comparing keys need not.
-            let plain = memchr::memchr(b'\\', key.raw()).is_none();
+            let plain = !key.raw().contains(&b'\\');
             return Ok((if plain { Text::escaped(key.raw(), key.start(), 0) } else { key }, after));
         }
         let digits = self.run(at, |b| b.is_ascii_digit() || b == b'-');

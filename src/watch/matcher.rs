@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memmem::Finder;
 
 use given::{Given, Left};
 
@@ -36,7 +37,9 @@ pub struct Program {
     /// Places of the rules that are about any service, and of those about one alone: there may be a hundred of
     /// the latter, and a record is of one service.
     of_any: Vec<usize>,
-    of_services: HashMap<Box<[u8]>, Vec<usize>>,
+    of_services: Vec<Vec<usize>>,
+    /// Places in `of_services`.
+    services: HashMap<Box<[u8]>, usize>,
     given: Given,
 }
 
@@ -62,7 +65,7 @@ enum Test {
     NotEqual(Operand),
     Compare(Order, Operand),
     In(Vec<Operand>),
-    Contains(Box<[u8]>),
+    Contains(Contained),
     StartsWith(Box<[u8]>),
     EndsWith(Box<[u8]>),
     /// Linear in the text, whatever both are.
@@ -77,6 +80,17 @@ enum Order {
     Less,
     AtMost,
 }
+
+/// A text that is looked for, with what was made of it for looking.
+struct Contained {
+    finder: Finder<'static>,
+    /// It holds neither a quote nor a backslash.
+    is_plain: bool,
+}
+
+/// Which rules are about a record's service alone: the same for all records of that service.
+#[derive(Clone, Copy, Debug)]
+pub struct OfService(Option<usize>);
 
 /// What a rule compares with, in every form it may be compared in.
 struct Operand {
@@ -114,19 +128,22 @@ impl Program {
     pub fn compile<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Program {
         let mut fields = Vec::new();
         let mut texts = Vec::new();
-        let (mut of_any, mut of_services) = (Vec::new(), HashMap::<_, Vec<usize>>::new());
+        let (mut of_any, mut of_services, mut services) = (Vec::new(), Vec::<Vec<usize>>::new(), HashMap::new());
         let rules = rules
             .into_iter()
             .enumerate()
             .map(|(place, rule)| {
-                let service = service_of(&rule.expr);
-                match service {
-                    Some(name) => of_services.entry(name.as_bytes().into()).or_default().push(place),
-                    None => of_any.push(place),
+                let Some((name, rest)) = of_service(&rule.expr) else {
+                    of_any.push(place);
+                    return node(&rule.expr, &mut fields, Some(&mut texts));
+                };
+                let at = *services.entry(name.as_bytes().into()).or_insert(of_services.len());
+                match of_services.get_mut(at) {
+                    Some(places) => places.push(place),
+                    None => of_services.push(vec![place]),
                 }
                 // What one service is asked for is not looked for in everybody's messages.
-                let texts = if service.is_none() { Some(&mut texts) } else { None };
-                node(&rule.expr, &mut fields, texts)
+                node(&rest, &mut fields, None)
             })
             .collect();
         // Building fails only for more texts than the bounds on rules allow; then each is searched alone.
@@ -134,25 +151,26 @@ impl Program {
         // the same question for every kind.
         let all = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&texts);
         let needles = if texts.is_empty() { None } else { all.ok() };
-        let are_plain = !texts.iter().any(|text| text.iter().any(|b| matches!(b, b'"' | b'\\')));
-        Program { fields, rules, of_any, of_services, needles, are_plain, given: Given::default() }
+        let are_plain = texts.iter().all(|text| is_plain(text));
+        Program { fields, rules, of_any, of_services, services, needles, are_plain, given: Given::default() }
     }
 
-    fn of_service(&self, record: &Record<'_>) -> &[usize] {
-        if self.of_services.is_empty() {
-            return &[];
+    /// For [`Program::matches`]; holds for this program alone.
+    pub fn of_service(&self, record: &Record<'_>) -> OfService {
+        if self.services.is_empty() {
+            return OfService(None);
         }
-        let service = record.service();
-        self.of_services.get(&*service.decoded()).map(Vec::as_slice).unwrap_or_default()
+        OfService(self.services.get(&*record.service().decoded()).copied())
     }
 
-    /// The places of the rules that `record` matches, in order.
-    pub fn matches<'a>(&self, record: &Record<'a>, scratch: &mut Scratch, mut hit: impl FnMut(usize)) {
+    /// The places of the rules that `record` matches, in order. `of`: of its service.
+    pub fn matches<'a>(&self, record: &Record<'a>, of: OfService, scratch: &mut Scratch, mut hit: impl FnMut(usize)) {
         let mut values = recycled(std::mem::take(&mut scratch.values));
         values.resize_with(self.fields.len(), || None);
         let mut reading = Reading { program: self, record, values, message: None };
         // In the order of the rules: those of any service and those of this one.
-        let mut of_service = self.of_service(record).iter().copied().peekable();
+        let of_service = of.0.and_then(|at| self.of_services.get(at)).map(Vec::as_slice).unwrap_or_default();
+        let mut of_service = of_service.iter().copied().peekable();
         let mut before = |reading: &mut Reading<'_, 'a>, place, hit: &mut _| {
             while let Some(earlier) = of_service.next_if(|of| *of < place) {
                 reading.tell(earlier, hit);
@@ -179,16 +197,25 @@ impl Program {
     }
 }
 
-/// The service that a rule is about, where it is about one alone. A text that reads as a number is compared as
-/// one, so that it may have other names.
-fn service_of(expr: &Expr) -> Option<&str> {
+/// The service that a rule is about, where it is about one alone, and what else it asks. A text that reads as a
+/// number is compared as one, so that it may have other names.
+fn of_service(expr: &Expr) -> Option<(&str, Expr)> {
     match expr {
-        Expr::All(parts) => parts.iter().find_map(service_of),
+        Expr::All(parts) => {
+            let (at, (name, rest)) = parts.iter().enumerate().find_map(|(at, part)| Some((at, of_service(part)?)))?;
+            let mut left = parts.clone();
+            left.splice(at..=at, [rest]);
+            Some((name, Expr::All(left)))
+        }
         Expr::Test { field, op: Op::Eq(Literal::Text(name)) } if field == "service" => {
-            number_of(name.as_bytes()).is_none().then_some(name)
+            number_of(name.as_bytes()).is_none().then_some((name, Expr::All(Vec::new())))
         }
         _ => None,
     }
+}
+
+fn is_plain(text: &[u8]) -> bool {
+    memchr::memchr2(b'"', b'\\', text).is_none()
 }
 
 /// An empty vector of the same allocation for another record: `collect` reuses the buffer in place.
@@ -244,7 +271,9 @@ fn test(op: &Op) -> Test {
         Op::Lt(literal) => Test::Compare(Order::Less, operand(literal)),
         Op::Lte(literal) => Test::Compare(Order::AtMost, operand(literal)),
         Op::In(literals) => Test::In(literals.iter().map(operand).collect()),
-        Op::Contains(text) => Test::Contains(text.as_bytes().into()),
+        Op::Contains(text) => {
+            Test::Contains(Contained { finder: Finder::new(text).into_owned(), is_plain: is_plain(text.as_bytes()) })
+        }
         Op::StartsWith(text) => Test::StartsWith(text.as_bytes().into()),
         Op::EndsWith(text) => Test::EndsWith(text.as_bytes().into()),
         Op::Regex(pattern) => Test::Regex(pattern.clone()),
@@ -370,7 +399,12 @@ fn holds(test: &Test, seen: &Seen<'_>) -> bool {
                 _ => false,
             },
         },
-        Test::Contains(text) => memchr::memmem::find(&bytes(value), text).is_some(),
+        Test::Contains(text) => match value {
+            Value::Text(of) if text.is_plain && of.searchable().is_some() => {
+                of.searchable().is_some_and(|raw| text.finder.find(raw).is_some())
+            }
+            _ => text.finder.find(&bytes(value)).is_some(),
+        },
         Test::StartsWith(text) => bytes(value).starts_with(text),
         Test::EndsWith(text) => bytes(value).ends_with(text),
         Test::Regex(pattern) => pattern.is_match(&bytes(value)),

@@ -34,7 +34,7 @@ fn matched(program: &Program, line: &str) -> Vec<usize> {
     let mut places = Vec::new();
     Reader::default().read(line.as_bytes(), false, Delivery::default(), |piece| {
         if let Piece::Record(record) = piece {
-            program.matches(record, &mut Scratch::default(), |place| places.push(place));
+            program.matches(record, program.of_service(record), &mut Scratch::default(), |place| places.push(place));
         }
     });
     places
