@@ -174,6 +174,13 @@ impl Reader {
         Reader { remembers: true, ..Reader::default() }
     }
 
+    /// Bytes of its buffers, about: they are as long as the longest line was.
+    pub fn size(&self) -> usize {
+        let fields = self.own.capacity() + self.inner.capacity();
+        let again = self.again.as_ref().map_or(0, |second| second.size());
+        again + self.text.capacity() + self.plain.capacity() + self.index.size() + fields * size_of::<Field<'_>>()
+    }
+
     /// Hands on what `line` holds: usually one record; two for two objects on one line; one for each
     /// element of an array. After a malformed piece nothing more of the line is read.
     pub fn read(&mut self, line: &[u8], cut: bool, delivery: Delivery<'_>, mut each: impl FnMut(Piece<'_, '_>)) {
@@ -674,6 +681,10 @@ pub fn number_of(text: &[u8]) -> Option<f64> {
     let first = *text.first()?;
     if !(first.is_ascii_digit() || matches!(first, b'-' | b'+' | b'.')) || text.len() > 64 {
         return None;
+    }
+    // Mostly a status or a count: so many digits are exact.
+    if text.len() <= 15 && text.iter().all(u8::is_ascii_digit) {
+        return Some(text.iter().fold(0u64, |n, b| n * 10 + u64::from(b - b'0')) as f64);
     }
     std::str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|n| n.is_finite())
 }

@@ -3,6 +3,8 @@
 //! Lines come one by one; what remains of them are counts by watch, group and bucket, a few samples, and a
 //! tally in which every line read stands exactly once.
 
+mod readers;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -238,7 +240,7 @@ impl Batch {
         };
         Batch {
             set,
-            reader: Reader::of_many(),
+            reader: readers::take(),
             joins: Joins::new(settings.max_line_bytes),
             scratch: Scratch::default(),
             sheet,
@@ -285,6 +287,7 @@ impl Batch {
         let (set, scratch, sheet) = (&self.set, &mut self.scratch, &mut self.sheet);
         self.joins.finish(of, &mut |record, joined| sheet.record(set, scratch, record, of.arrival_ms, joined));
         self.sheet.tally.joins_cut = self.joins.cut();
+        readers::keep(self.reader);
         let mut groups: Vec<StagedGroup> = self.sheet.groups.into_values().collect();
         // As they began, so that equal bodies have equal consequences, down to the numbers of escalations.
         groups.sort_by(|a, b| (a.first_ms, a.watch, &a.group, a.lane).cmp(&(b.first_ms, b.watch, &b.group, b.lane)));
@@ -430,7 +433,7 @@ impl Sheet {
     fn keep_origin(&mut self, shape: ShapeId, of: Origin) {
         let Some(of_shapes) = &mut self.of_shapes else { return };
         if of_shapes.is_empty() {
-            // No shape has this number: so many are never given.
+            // No shape has this number.
             of_shapes.resize(SHAPES_MAX, OfShape { number: u32::MAX, of });
         }
         if let Some(slot) = of_shapes.get_mut(shape.place) {

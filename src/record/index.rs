@@ -34,6 +34,11 @@ pub struct Marks {
 }
 
 impl Index {
+    /// Bytes held.
+    pub(super) fn size(&self) -> usize {
+        self.words.capacity() * size_of::<Marks>()
+    }
+
     /// Of a line in which nobody is to look.
     pub(super) fn clear(&mut self) {
         self.words.clear();

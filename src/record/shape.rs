@@ -44,7 +44,7 @@ pub struct Shapes {
 pub struct ShapeId {
     /// Below [`SHAPES_MAX`]; another shape may take it over.
     pub place: usize,
-    /// Never given twice.
+    /// Not given twice while a request is read, and never `u32::MAX`.
     pub number: u32,
 }
 
@@ -208,7 +208,8 @@ impl Shapes {
         if let Some(slot) = pair.get_mut(place) {
             *slot = Some(Box::new(shape));
         }
-        self.next = self.next.wrapping_add(1);
+        // The last number is nobody's.
+        self.next = self.next.wrapping_add(1) % u32::MAX;
     }
 }
 
