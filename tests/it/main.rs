@@ -8,6 +8,7 @@ mod control;
 mod crashes;
 mod crowd;
 mod doors;
+mod faults;
 mod framing;
 mod injections;
 mod investigations;

@@ -241,17 +241,21 @@ fn a_process_takes_over_from_one_that_was_killed() {
 
 // === a full disk ===
 
-/// A file system of one mebibyte, unmounted at the end. Made before the program, so that it goes after it.
-struct SmallDisk {
+/// A small file system, unmounted at the end. Made before the program, so that it goes after it.
+pub(crate) struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
-    /// `None`, said aloud, where mounting is not permitted.
     fn mount() -> Option<Self> {
+        Self::mount_with("size=1M")
+    }
+
+    /// `None`, said aloud, where mounting is not permitted.
+    pub(crate) fn mount_with(options: &str) -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder");
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1M", "emberwatch-test"]).arg(folder.path()).output();
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "emberwatch-test"]).arg(folder.path()).output();
         if mounted.as_ref().is_ok_and(|output| output.status.success()) {
             return Some(Self { folder });
         }
@@ -262,18 +266,22 @@ impl SmallDisk {
         None
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn ballast(&self) -> PathBuf {
         self.folder.path().join("ballast")
     }
 
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut file = std::fs::File::create(self.ballast()).expect("a file");
         for block in [64 * 1024, 4096, 1] {
             while file.write_all(&vec![0; block]).is_ok() {}
         }
     }
 
-    fn free(&self) {
+    pub(crate) fn free(&self) {
         std::fs::remove_file(self.ballast()).expect("removing the ballast");
     }
 }

@@ -101,7 +101,7 @@ impl fmt::Display for Tally {
         let ready = self.longest_to_ready.as_secs_f64();
         writeln!(
             f,
-            "| seed | kills | between sync and answer | repeats seen | chunks | sent again | answers lost | requests cut | lines acknowledged | lost | doubled | longest to ready |"
+            "| seed | kills | between sync and answer | repeats seen | chunks | tried more than once | answers lost | requests cut | lines acknowledged | lost | doubled | longest to ready |"
         )?;
         writeln!(f, "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")?;
         writeln!(
