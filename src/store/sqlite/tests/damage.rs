@@ -143,3 +143,52 @@ fn a_damaged_store_opens_in_time_and_holds_nothing_false_and_says_what_it_lost()
         "of {CASES}: whole {whole}, as of an earlier commit {earlier}, rows lost {rows_lost}, anew {anew}; {longest:?}"
     );
 }
+
+/// What is not synced may be there, or not, or torn; what is synced is there.
+#[test]
+fn a_loss_of_power_over_a_commit_leaves_all_of_it_or_nothing_and_every_commit_before_it() {
+    let folder = in_memory();
+    let path = folder.path().join("x.db");
+    let files = || [&path, &with_suffix(&path, "-wal")].map(|path| std::fs::read(path).expect("a file"));
+    let copy = in_memory();
+    let (mut store, _) = SqliteStore::open(&path, Duration::ZERO, 7).expect("opens");
+    let mut synced = (files(), Loaded::default());
+    let (mut before, mut after) = (0, 0);
+    for n in 1..=COMMITS {
+        if n % 10 == 0 {
+            store.snapshot(&body(n)).expect("writes");
+        } else {
+            store.write(&transaction(n)).expect("writes");
+        }
+        let now = files();
+        lay_down(copy.path(), &now);
+        let state_now = state(&reopened(copy.path()).0);
+        for case in 0..9 {
+            let mut chance = Chance(n, case);
+            let [db, mut log] = now.clone();
+            let [_, log_before] = &synced.0;
+            let kept = log_before.len().min(log.len());
+            // Any part of what came since the last sync: cut, torn in sectors, or overwritten by what was there.
+            match case % 3 {
+                0 => log.truncate(kept + (log.len() - kept) * chance.below(4) as usize / 3),
+                1 => log.iter_mut().skip(kept).enumerate().for_each(|(at, byte)| {
+                    *byte *= u8::from(Chance(n * 100 + case, (at / 512) as u64).below(3) > 0);
+                }),
+                _ => {
+                    let from = kept + chance.below((log.len() - kept + 1) as u64) as usize;
+                    log.iter_mut().skip(from).for_each(|byte| *byte = 0x5a);
+                }
+            }
+            lay_down(copy.path(), &[db, log]);
+            let (loaded, _) = reopened(copy.path());
+            assert_eq!((loaded.begun_anew, loaded.damaged), (false, 0), "commit {n}, case {case}");
+            match state(&loaded) {
+                found if found == state_now => after += 1,
+                found if n == 1 || found == synced.1 => before += 1,
+                found => panic!("commit {n}, case {case}: neither before it nor after it: {found:#?}"),
+            }
+        }
+        synced = (now, state_now);
+    }
+    assert!(before > 100 && after > 20, "{before} {after}");
+}
