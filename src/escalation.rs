@@ -31,6 +31,9 @@ use investigation::Investigation;
 
 /// Samples that an escalation keeps.
 pub const SAMPLES_MAX: usize = 3;
+/// Frames that an escalation keeps, and bytes of each.
+const FRAMES_MAX: usize = 12;
+const FRAME_MAX: usize = 300;
 /// Labels of proposed watches that one escalation remembers.
 const ALSO_MAX: usize = 10;
 /// Escalations held in memory and store; beyond it the oldest that fire no more are forgotten.
@@ -75,6 +78,9 @@ pub struct Escalation {
     pub first_ms: i64,
     pub last_ms: i64,
     pub samples: Vec<Redacted>,
+    /// Frames of its samples' traces that lead to the source; those of the first cause first.
+    #[serde(default)]
+    pub frames: Vec<Redacted>,
     /// How often it crossed.
     pub crossings: u64,
     /// Windows that fire for it now.
@@ -282,6 +288,7 @@ impl Desk {
             first_ms: crossing.first_ms,
             last_ms: crossing.last_ms,
             samples: crossing.samples,
+            frames: Vec::new(),
             crossings: 1,
             firing: 1,
             told_ms: now_ms,
@@ -331,6 +338,18 @@ impl Desk {
         let Some(escalation) = self.change(id) else { return };
         if escalation.also.len() < ALSO_MAX && !escalation.also.iter().any(|l| l == label) {
             escalation.also.push(label.to_owned());
+        }
+    }
+
+    /// Frames of the traces that its lines hold; nothing once it has some.
+    pub fn failed_at(&mut self, id: u64, frames: impl FnOnce() -> Vec<String>) {
+        if self.by_id.get(&id).is_none_or(|e| !e.frames.is_empty()) {
+            return;
+        }
+        let frames: Vec<Redacted> =
+            frames().iter().take(FRAMES_MAX).map(|frame| Redacted::new(frame).one_line().cut(FRAME_MAX)).collect();
+        if let Some(escalation) = (!frames.is_empty()).then(|| self.change(id)).flatten() {
+            escalation.frames = frames;
         }
     }
 

@@ -39,6 +39,9 @@ pub struct Sample {
     line: Box<[u8]>,
     cut: bool,
     tag: Option<Box<[u8]>>,
+    /// Of a trace of which only the head is kept: what the whole of it said. Not stored: it is wanted at once.
+    #[serde(skip)]
+    places: Vec<String>,
 }
 
 impl Sample {
@@ -50,7 +53,9 @@ impl Sample {
     pub fn head(record: &Record<'_>, most: usize) -> Sample {
         let raw = record.raw();
         let head = raw.get(..most).unwrap_or(raw);
-        Sample { line: head.into(), cut: record.is_cut() || head.len() < raw.len(), tag: record.tag().map(Into::into) }
+        let is_cut = head.len() < raw.len();
+        let places = if is_cut { places(record) } else { Vec::new() };
+        Sample { line: head.into(), cut: record.is_cut() || is_cut, tag: record.tag().map(Into::into), places }
     }
 
     /// Bytes held.
@@ -71,7 +76,17 @@ impl Sample {
     /// The same with all that is secret in it replaced: what may be written down.
     pub fn to_store(&self) -> Sample {
         let line = Redacted::from_bytes(&self.line);
-        Sample { line: line.as_str().as_bytes().into(), cut: self.cut, tag: self.tag.clone() }
+        Sample { line: line.as_str().as_bytes().into(), cut: self.cut, tag: self.tag.clone(), places: Vec::new() }
+    }
+
+    /// The frames of its trace that lead to the source, as [`Exception::places`](super::trace::exception::Exception)
+    /// has them.
+    pub fn places(&self) -> Vec<String> {
+        let mut found = self.places.clone();
+        if found.is_empty() {
+            self.read(None, |record| found = places(record));
+        }
+        found
     }
 
     /// What a person may see of it.
@@ -80,6 +95,11 @@ impl Sample {
         self.read(None, |record| shown = Redacted::new(&stripped(record)));
         shown
     }
+}
+
+fn places(record: &Record<'_>) -> Vec<String> {
+    let exception = if record.may_hold_trace(record.level()) { record.exception() } else { None };
+    exception.map(|exception| exception.places.clone()).unwrap_or_default()
 }
 
 /// The stripped form of `record`, as one line of JSON. Its values are redacted, one by one; what a name tells of its

@@ -7,6 +7,7 @@
 //!
 //! What a whole trace says, type and message and frames, is read by [`exception`].
 
+mod causes;
 pub mod exception;
 mod frame;
 

@@ -5,6 +5,7 @@
 //! Read only when a rule or a person asks for it, once a record.
 
 use super::super::steps;
+use super::causes;
 use super::frame::{Frame, frames, python_frame};
 
 /// Most of a text that is read, from either end: a trace says what it has to say there.
@@ -19,6 +20,8 @@ pub struct Exception {
     pub message: String,
     /// `app/db.py:42 in connect`; innermost first, the application's own if there are any.
     pub frames: Vec<String>,
+    /// The same for who looks them up in the source: more of them, those of the first cause before all others.
+    pub places: Vec<String>,
 }
 
 impl Exception {
@@ -38,10 +41,11 @@ impl Exception {
         if thrown.is_none() && frames.is_empty() {
             return None;
         }
+        let places = causes::places(&lines);
         let any_own = frames.iter().any(|frame| frame.own);
         let kept = frames.into_iter().filter(|frame| frame.own || !any_own).take(FRAMES_MAX);
         let (kind, message) = thrown.unwrap_or_default();
-        Some(Exception { kind, message, frames: kept.map(|frame| frame.text).collect() })
+        Some(Exception { kind, message, frames: kept.map(|frame| frame.text).collect(), places })
     }
 
     /// The exception's own line, for people.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::super::steps;
 
+#[derive(Clone)]
 pub(super) struct Frame {
     pub text: String,
     pub own: bool,
@@ -73,6 +74,13 @@ fn frame(line: &str, before: &str) -> Option<Frame> {
 
 /// Java, .NET, Node, and the places below Rust's numbered functions.
 fn at_frame(rest: &str, before: &str) -> Option<Frame> {
+    // Node shows an error's own fields behind its last frame.
+    let rest = rest.strip_suffix(" {").unwrap_or(rest);
+    // Logback says of which archive a class is: ` ~[shop.jar!/:1.4]`.
+    let rest = rest
+        .rsplit_once(") ")
+        .filter(|(_, archive)| archive.ends_with(']'))
+        .map_or(rest, |(frame, _)| rest.get(..frame.len() + 1).unwrap_or(rest));
     if let Some((function, place)) = rest.split_once(" in ")
         && let Some((file, number)) = place.rsplit_once(":line ").or_else(|| place.rsplit_once(':'))
     {
@@ -98,6 +106,18 @@ fn numbered(rest: &str) -> Option<Frame> {
     }
     let (function, place) = rest.strip_suffix(')')?.rsplit_once('(')?;
     made(&without_column(place), function.trim_end())
+}
+
+/// Where PHP says that it was thrown, which is no frame of its trace: `… in /app/cart.php:33`, and Monolog's
+/// `… at /app/cart.php:33)`.
+pub(super) fn thrown_at(line: &str) -> Option<Frame> {
+    let at = memchr::memmem::rfind(line.as_bytes(), b".php:")?;
+    steps::add(line.len());
+    let (before, after) = (line.get(..at)?, line.get(at + 5..)?);
+    let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+    let number = after.get(..digits).filter(|number| !number.is_empty())?;
+    let path = before.rsplit_once(" in ").or_else(|| before.rsplit_once(" at "))?.1;
+    if path.contains(' ') { None } else { made(&format!("{path}.php:{number}"), "") }
 }
 
 /// `file:12` or `file:12:5`.
