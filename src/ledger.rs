@@ -146,6 +146,8 @@ pub(crate) enum Command {
     RollBack(String, oneshot::Sender<Result<(), Refused>>),
     Raise(Box<(Crossing, StagedGroup)>, oneshot::Sender<Option<(u64, Raised)>>),
     Note(Vec<(String, Option<Vec<u8>>)>, oneshot::Sender<bool>),
+    /// A row about a registered service, or its end. Answers whether it is durable.
+    KeepService(String, Option<Vec<u8>>, oneshot::Sender<bool>),
     /// The newest escalations, so many at most.
     Escalations(usize, oneshot::Sender<Vec<Escalation>>),
     /// Those that wait to be investigated.
@@ -246,6 +248,11 @@ impl Ledger {
     /// Stores (or deletes) notes of triage. `false`: the store cannot commit.
     pub async fn note(&self, notes: Vec<(String, Option<Vec<u8>>)>) -> bool {
         self.ask(|reply| Command::Note(notes, reply)).await.unwrap_or(false)
+    }
+
+    /// Stores (or deletes) what is registered of a service. `false`: the store cannot commit.
+    pub async fn keep_service(&self, key: String, row: Option<Vec<u8>>) -> bool {
+        self.ask(|reply| Command::KeepService(key, row, reply)).await.unwrap_or(false)
     }
 
     /// The newest escalations, so many at most.

@@ -18,6 +18,7 @@ pub struct Transaction {
     pub outbox: Vec<(u64, Option<Vec<u8>>)>,
     pub watches: Vec<(String, Option<Vec<u8>>)>,
     pub triage: Vec<(String, Option<Vec<u8>>)>,
+    pub services: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Transaction {
@@ -27,6 +28,7 @@ impl Transaction {
             && self.outbox.is_empty()
             && self.watches.is_empty()
             && self.triage.is_empty()
+            && self.services.is_empty()
     }
 }
 
@@ -40,6 +42,7 @@ pub struct Loaded {
     pub outbox: Vec<(u64, Vec<u8>)>,
     pub watches: Vec<(String, Vec<u8>)>,
     pub triage: Vec<(String, Vec<u8>)>,
+    pub services: Vec<(String, Vec<u8>)>,
     /// Made at random when the store was created: keys the digests.
     pub seed: u64,
     /// Rows that could not be read as they were written, or are not there though they should be.

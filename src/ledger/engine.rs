@@ -85,6 +85,7 @@ pub struct Draft {
     watches: Option<Vec<Watch>>,
     watch_rows: Vec<(String, Option<Vec<u8>>)>,
     notes: Vec<(String, Option<Vec<u8>>)>,
+    service_rows: Vec<(String, Option<Vec<u8>>)>,
     /// Labels of proposed watches that crossed for the first time.
     fired: Vec<String>,
     /// Windows whose phase changed.
@@ -244,6 +245,7 @@ impl Engine {
         {
             let room = self.desk.room_for_samples(id);
             self.desk.counted(id, sum, staged.first_ms, staged.last_ms, &shown(&staged.samples, room.min(1)));
+            self.desk.failed_at(id, || places(&staged.samples));
         }
         for (place, turn) in turns.iter().enumerate() {
             match turn {
@@ -339,6 +341,7 @@ impl Engine {
             proposed: watch.origin.is_proposed(),
         };
         let (id, outcome, post) = self.desk.crossed(crossing, rule.on_crossing, now.ms);
+        self.desk.failed_at(id, || places(&staged.samples));
         window.escalation = Some(id);
         if let Some(post) = post {
             self.outbox.post(&post);
@@ -417,6 +420,7 @@ impl Engine {
             outbox: self.outbox.rows_to_write(),
             watches: draft.watch_rows.clone(),
             triage: draft.notes.clone(),
+            services: draft.service_rows.clone(),
         }
     }
 
@@ -481,6 +485,17 @@ fn shown(samples: &[Sample], room: usize) -> Vec<Redacted> {
         }
     }
     shown
+}
+
+/// Where the lines' traces lead; each place once.
+fn places(samples: &[Sample]) -> Vec<String> {
+    let mut places: Vec<String> = Vec::new();
+    for place in samples.iter().take(SAMPLES_MAX).flat_map(Sample::places) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
 }
 
 #[cfg(test)]

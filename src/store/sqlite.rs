@@ -123,7 +123,11 @@ impl Store for SqliteStore {
     fn write(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
         let next = self.last + 1;
         let ids = [(Table::Escalations, &transaction.escalations), (Table::Outbox, &transaction.outbox)];
-        let labels = [(Table::Watches, &transaction.watches), (Table::Triage, &transaction.triage)];
+        let labels = [
+            (Table::Watches, &transaction.watches),
+            (Table::Triage, &transaction.triage),
+            (Table::Services, &transaction.services),
+        ];
         self.attempt(|tx, doubt| {
             let mut replace = |table, key, body: &Option<Vec<u8>>| {
                 doubt.note(tx, table, &key)?;

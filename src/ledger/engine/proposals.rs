@@ -91,6 +91,7 @@ impl Engine {
         }
         let (id, outcome, post) =
             self.desk.crossed(Crossing { proposed: true, ..crossing }, OnCrossing::Investigate, now.ms);
+        self.desk.failed_at(id, || super::places(&lines.samples));
         // No window will say that it is over.
         self.desk.abandoned(id);
         if let Some(post) = post {
@@ -98,6 +99,10 @@ impl Engine {
         }
         draft.report.raised.push((label, outcome));
         (draft, (id, outcome))
+    }
+
+    pub fn keep_service(&self, key: String, row: Option<Vec<u8>>, now: Now) -> Draft {
+        Draft { service_rows: vec![(key, row)], ..self.draft(now) }
     }
 
     pub fn note(&self, notes: Vec<(String, Option<Vec<u8>>)>, now: Now) -> Draft {

@@ -12,6 +12,7 @@ pub(super) enum Table {
     Outbox,
     Watches,
     Triage,
+    Services,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,8 +22,15 @@ pub(super) enum Key {
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 6] =
-        [Table::Journal, Table::Snapshot, Table::Escalations, Table::Outbox, Table::Watches, Table::Triage];
+    pub(super) const ALL: [Table; 7] = [
+        Table::Journal,
+        Table::Snapshot,
+        Table::Escalations,
+        Table::Outbox,
+        Table::Watches,
+        Table::Triage,
+        Table::Services,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -32,6 +40,7 @@ impl Table {
             Table::Outbox => "outbox",
             Table::Watches => "watches",
             Table::Triage => "triage",
+            Table::Services => "services",
         }
     }
 
@@ -39,7 +48,7 @@ impl Table {
         match self {
             Table::Journal => "seq",
             Table::Snapshot | Table::Escalations | Table::Outbox => "id",
-            Table::Watches | Table::Triage => "label",
+            Table::Watches | Table::Triage | Table::Services => "label",
         }
     }
 }
