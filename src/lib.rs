@@ -14,7 +14,7 @@
 //! 9. [`notify`] delivers it.
 //!
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
-//! [`store`], [`redact`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
+//! [`store`], [`redact`], [`registry`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
 //! [`fluent_bit`], which advises on the configuration of who sends, and [`ping`].
 
 pub mod app;
@@ -40,6 +40,7 @@ pub mod fluent_bit;
 pub mod metrics;
 pub mod ping;
 pub mod redact;
+pub mod registry;
 pub mod secret;
 pub mod store;
 pub mod tls;
