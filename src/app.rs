@@ -22,6 +22,9 @@ use crate::failpoint::Failpoint;
 use crate::ingest::quarantine::Bounds;
 use crate::ingest::{self, Ingest, Phase};
 use crate::investigate::shelf::Shelf;
+use crate::investigate::source::git::Git;
+use crate::investigate::source::mirrors::{Limits as MirrorLimits, Mirrors};
+use crate::investigate::source::{Library, Outcome as SourceOutcome};
 use crate::investigate::{self, around};
 use crate::ledger::writer::{self, Parts};
 use crate::ledger::{Ledger, engine};
@@ -31,8 +34,10 @@ use crate::notify::notice::Dossiers;
 use crate::notify::text::Stdout;
 use crate::notify::{Channel, deliver, slack};
 use crate::redact;
+use crate::registry::Registry;
 use crate::server::access::{Gate, Retirement, Token};
 use crate::server::connections::Connections;
+use crate::server::control::services::Services;
 use crate::server::control::{About, Control};
 use crate::server::pace::Deadlines;
 use crate::server::{Listener, Role, Server, serve};
@@ -123,7 +128,10 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     let (stopping, stopped) = watch::channel(false);
     let triaged = (intake.clone(), view.clone());
     let shelf = Arc::new(Shelf::new(config.investigation.folder.clone(), config.investigation.keep));
-    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, shelf.clone()));
+    let library = library(&config, &metrics);
+    // However this ends: what still runs of git would hold up the end of the process.
+    let _ends = EndsWithUs(library.mirrors.clone());
+    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, (shelf.clone(), &library)));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
     let address = |role: &[Role]| {
         let found = listeners.iter().find(|l| role.contains(&l.role)).and_then(|l| l.socket.local_addr().ok());
@@ -151,6 +159,7 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     };
     let (store, mut loaded) = opened?;
     let notes = std::mem::take(&mut loaded.triage);
+    library.registry.restore(&std::mem::take(&mut loaded.services));
     let seed = loaded.seed;
     // Before anything that was kept is read: it is redacted again.
     redact::configure(&config.redact, seed).map_err(|e| start(&e))?;
@@ -200,10 +209,16 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     let triaging = intake.map(|intake| Triaging { intake, inbox, seed, notes, view, stopped: stopped.clone() });
     let triaging = triaging.map(|t| triage_thread(&config, t, &ledger, &metrics)).transpose()?;
     let (all_counted, counting) = watch::channel(false);
+    let preparing = library.clone();
+    tokio::task::spawn_blocking(move || {
+        preparing.tidy();
+        preparing.registry.all().iter().for_each(|entry| preparing.prepare(entry));
+    });
     let investigating = tokio::spawn(investigate::run(investigate::Parts {
         ledger: ledger.clone(),
         recents: server.ingest.recents.clone(),
         shelf,
+        library: library.clone(),
         metrics: metrics.clone(),
         // Halfway to the first message, so that what it links to is there.
         wait_ms: seconds_ms(config.escalation.settle_seconds) / 2,
@@ -246,6 +261,9 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     all_counted.send_replace(true);
     if tokio::time::timeout(INVESTIGATION_STOP, investigating).await.is_err() {
         tracing::warn!("not every dossier could be written; what is left waits for the next start");
+    }
+    if let Some(mirrors) = &library.mirrors {
+        mirrors.stop();
     }
     empty_outbox(&ledger).await;
     delivering.abort_all();
@@ -348,7 +366,7 @@ fn server(
     metrics: &Metrics,
     phases: &watch::Receiver<Phase>,
     (intake, view): (Option<Arc<Intake>>, Arc<View>),
-    shelf: Arc<Shelf>,
+    (shelf, library): (Arc<Shelf>, &Library),
 ) -> Server {
     let settings = ingest::Settings {
         max_line_bytes: config.ingest.max_line_bytes,
@@ -394,6 +412,7 @@ fn server(
             services: ingest.services.clone(),
             triage: view.clone(),
             shelf,
+            registered: Services { library: library.clone(), changing: tokio::sync::Mutex::default() },
             clock: now_ms,
             started_ms,
             about: About {
@@ -419,6 +438,40 @@ fn server(
             idle: Duration::from_secs(config.server.idle_seconds),
         },
         linger_bytes: config.server.max_encoded_bytes,
+    }
+}
+
+struct EndsWithUs(Option<Arc<Mirrors>>);
+
+impl Drop for EndsWithUs {
+    fn drop(&mut self) {
+        if let Some(mirrors) = &self.0 {
+            mirrors.stop();
+        }
+    }
+}
+
+/// What the source of services is read with.
+fn library(config: &Config, metrics: &Metrics) -> Library {
+    let settings = &config.investigation;
+    for outcome in SourceOutcome::ALL {
+        metrics.sources.with_label_values(&[outcome.as_str()]);
+    }
+    let calls = metrics.git_calls.clone();
+    let mirrors = settings.folder.as_ref().and_then(|folder| {
+        // Git runs in a folder of its own.
+        let folder = std::path::absolute(folder).ok()?.join("mirrors");
+        let counted = Arc::new(move |outcome: &'static str| calls.with_label_values(&[outcome]).inc());
+        let git = Git::new(settings.git.clone(), settings.git_environment.clone(), folder.join("empty"), counted);
+        let limits =
+            MirrorLimits { fetch: Duration::from_secs(settings.fetch_seconds), most_bytes: settings.mirror_bytes };
+        Some(Mirrors::new(git, folder, limits))
+    });
+    Library {
+        registry: Arc::new(Registry::new(&config.services)),
+        mirrors,
+        wait: Duration::from_secs(settings.source_seconds),
+        metrics: metrics.clone(),
     }
 }
 

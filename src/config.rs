@@ -27,6 +27,7 @@ use crate::fault::Faults;
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;
 use crate::redact::policy::Policy;
+use crate::registry::Descriptor;
 use crate::secret::Secret;
 use crate::watch::rule::Rule;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub builtin_watches: Option<bool>,
     /// In the order of the file; labels are unique.
     pub watches: Vec<Rule>,
+    /// Names are unique within a cluster.
+    pub services: Vec<Descriptor>,
     /// For crash tests: where the process shall die. Only from the environment.
     pub failpoint: Option<String>,
 }
@@ -185,6 +188,16 @@ pub struct Investigation {
     pub records: usize,
     /// Held of each.
     pub record_bytes: usize,
+    /// The program, by its name or path.
+    pub git: PathBuf,
+    /// What it may have of our own environment.
+    pub git_environment: Vec<(String, String)>,
+    /// For all that one dossier asks of a repository.
+    pub source_seconds: u64,
+    /// For one fetch.
+    pub fetch_seconds: u64,
+    /// Of one repository's copy.
+    pub mirror_bytes: u64,
 }
 
 /// Who judges what is new, and within which bounds. No `Debug`: it holds a secret.

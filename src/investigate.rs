@@ -11,6 +11,7 @@ pub mod chart;
 pub mod dossier;
 pub mod markdown;
 pub mod shelf;
+pub mod source;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use chart::Chart;
 use dossier::{Facts, Firing, Said};
 use markdown::Markdown;
 use shelf::Shelf;
+use source::{Library, Sought, Source};
 
 /// How often what waits is looked at: often enough for a flood not to wash away what was before it.
 const TICK: Duration = Duration::from_millis(250);
@@ -47,6 +49,7 @@ pub struct Parts {
     pub ledger: Ledger,
     pub recents: Arc<Recents>,
     pub shelf: Arc<Shelf>,
+    pub library: Library,
     pub metrics: Metrics,
     /// From the opening of an escalation to its dossier: records that follow are part of it.
     pub wait_ms: i64,
@@ -192,6 +195,7 @@ impl Worker {
             around: waiting.around.clone(),
             ledger: ledger.clone(),
             recents: self.parts.recents.clone(),
+            library: self.parts.library.clone(),
             up_since_ms: self.parts.up_since_ms,
             now_ms,
         };
@@ -247,6 +251,7 @@ struct Collecting {
     around: Vec<Arc<Recent>>,
     ledger: Ledger,
     recents: Arc<Recents>,
+    library: Library,
     up_since_ms: i64,
     now_ms: i64,
 }
@@ -262,6 +267,8 @@ impl Collecting {
             .collect();
         let firing = shards.firing_of(|watch, values| watch.rule.label != of.label && concerns(watch, values, of));
         let held = self.recents.of(&of.cluster, &of.service);
+        let revisions = revisions(&self.around);
+        let source = self.source(&revisions);
         let said = set.watches().iter().filter(|w| w.rule.label == of.label || of.also.contains(&w.rule.label));
         Facts {
             chart: Chart::of(windows.iter().map(|(width, window)| (*width, window.buckets()))),
@@ -276,7 +283,8 @@ impl Collecting {
                 })
                 .collect(),
             said: said.filter_map(words).collect(),
-            revisions: revisions(&self.around),
+            revisions,
+            source,
             keeps_records: self.recents.bounds().records > 0,
             seen_since_ms: held.map(|held| held.since_ms),
             written_ms: self.now_ms,
@@ -286,6 +294,31 @@ impl Collecting {
             escalation: self.escalation,
         }
     }
+}
+
+impl Collecting {
+    /// What the source says. Where no line that crossed has a trace, those around may have one.
+    fn source(&self, revisions: &[(Redacted, i64)]) -> Source {
+        let of = &self.escalation;
+        let around = if of.frames.is_empty() { frames_around(&self.around, of.first_ms) } else { Vec::new() };
+        self.library.search(&Sought {
+            cluster: &of.cluster,
+            service: &of.service,
+            frames: if of.frames.is_empty() { &around } else { &of.frames },
+            revisions,
+            first_ms: of.first_ms,
+            last_ms: of.last_ms,
+        })
+    }
+}
+
+/// Of the first record that has a trace: of those that a watch counted before the others, the nearest in time first.
+fn frames_around(records: &[Arc<Recent>], first_ms: i64) -> Vec<Redacted> {
+    let mut nearest: Vec<&Arc<Recent>> = records.iter().collect();
+    nearest.sort_by_key(|record| (!record.matched, record.at_ms.abs_diff(first_ms)));
+    let mut places = nearest.into_iter().map(|record| record.sample.places());
+    let found = places.find(|places| !places.is_empty()).unwrap_or_default();
+    found.iter().map(|place| Redacted::new(place).one_line()).collect()
 }
 
 /// Whether a group of `watch` names the escalation's service.

@@ -227,6 +227,18 @@ pub const INVESTIGATION_RECORDS: Whole = whole(32, 0, 200);
 /// The head of a line has what is shown of it; 13 MB for two hundred services with 32 such lines each.
 pub const INVESTIGATION_RECORD_BYTES: Whole = whole(2 * KIB, 256, 8 * KIB);
 
+/// Where programs are looked for.
+pub const GIT: &str = "git";
+
+/// Copies are kept ahead of time; what takes longer than that is better read later.
+pub const SOURCE_SECONDS: Whole = whole(15, 1, 120);
+
+/// A first copy of a large repository over a slow line.
+pub const FETCH_SECONDS: Whole = whole(300, 5, 3_600);
+
+/// Larger than nearly all repositories of one service.
+pub const MIRROR_BYTES: Whole = whole(2 * GIB, MIB, 64 * GIB);
+
 /// A link stands in messages that have a limit.
 pub const PUBLIC_URL_MAX_BYTES: usize = 300;
 

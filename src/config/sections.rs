@@ -6,6 +6,7 @@
 mod redact;
 mod server;
 mod service_map;
+mod services;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use super::{
     Config, Escalation, Ingest, Investigation, Log, LogFormat, Notify, Provider, Quarantine, Slack, Store, Time, Triage,
 };
 use crate::fault::{Fault, join, quoted};
+use crate::investigate::source::git::PASSED;
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;
 use crate::watch::rule::Rule;
@@ -40,11 +42,12 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         slack: slack(root.section("slack")),
         notify: notify(root.section("notify")),
         redact: redact::read(root.section("redact")),
-        investigation: investigation(root.section("investigation")),
+        investigation: investigation(root.section("investigation"), env),
         triage: triage(root.section("triage")),
         log: log(root.section("log")),
         builtin_watches: root.flag("builtin_watches"),
         watches: watches(&mut root),
+        services: services::read(&mut root),
         failpoint: env.get(FAILPOINT_VARIABLE).cloned(),
     };
     root.finish();
@@ -201,7 +204,7 @@ fn notify(mut section: Section<'_, '_>) -> Notify {
     notify
 }
 
-fn investigation(mut section: Section<'_, '_>) -> Investigation {
+fn investigation(mut section: Section<'_, '_>, env: &BTreeMap<String, String>) -> Investigation {
     let folder = match section.text("folder", "the path of a folder, or \"\" for none", |text| Ok(PathBuf::from(text)))
     {
         Setting::Good(path) => (!path.as_os_str().is_empty()).then_some(path),
@@ -214,6 +217,11 @@ fn investigation(mut section: Section<'_, '_>) -> Investigation {
         max_bytes: section.count("max_bytes", d::INVESTIGATION_MAX_BYTES),
         records: section.count("records", d::INVESTIGATION_RECORDS),
         record_bytes: section.count("record_bytes", d::INVESTIGATION_RECORD_BYTES),
+        git: section.text("git", "the name or path of git", text::path).good().unwrap_or_else(|| d::GIT.into()),
+        git_environment: PASSED.iter().filter_map(|name| Some(((*name).to_owned(), env.get(*name)?.clone()))).collect(),
+        source_seconds: section.whole("source_seconds", d::SOURCE_SECONDS),
+        fetch_seconds: section.whole("fetch_seconds", d::FETCH_SECONDS),
+        mirror_bytes: section.whole("mirror_bytes", d::MIRROR_BYTES),
     };
     section.finish();
     investigation
@@ -301,7 +309,7 @@ fn watches(root: &mut Section<'_, '_>) -> Vec<Rule> {
 
 /// The same value as JSON, which is what rules are read from. What JSON lacks becomes its text: a
 /// date, and the `nan` and `inf` that no bound lets through as numbers.
-fn to_json(value: &toml::Value) -> serde_json::Value {
+pub(super) fn to_json(value: &toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),
         toml::Value::Integer(number) => (*number).into(),

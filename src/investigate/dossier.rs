@@ -3,9 +3,12 @@
 //! Pure: everything it says is in [`Facts`]. Its size is bounded; what would not fit is left out in a stated
 //! order ([`LEVELS`]), and the dossier says which parts.
 
+mod source;
+
 use super::around::Recent;
 use super::chart::Chart;
 use super::markdown::{Markdown, Row};
+use super::source::Source;
 use crate::escalation::Escalation;
 use crate::notify::alerts::rfc3339;
 use crate::notify::notice::{Severity, thousands};
@@ -42,6 +45,7 @@ pub struct Facts {
     /// Other escalations of the service within an hour, the nearest first.
     pub others: Vec<Escalation>,
     pub said: Vec<Said>,
+    pub source: Source,
 }
 
 /// A watch that fires.
@@ -71,18 +75,30 @@ struct Level {
     records: usize,
     others: bool,
     samples: usize,
+    source: source::Shown,
 }
 
-/// From all to least: the records farthest from the first match go first, then what else fired and was
-/// escalated, then all samples but one. What crossed, its counts and what is not known always stand.
-const LEVELS: [Level; 6] = [
-    Level { records: usize::MAX, others: true, samples: usize::MAX },
-    Level { records: 16, others: true, samples: usize::MAX },
-    Level { records: 8, others: true, samples: usize::MAX },
-    Level { records: 0, others: true, samples: usize::MAX },
-    Level { records: 0, others: false, samples: usize::MAX },
-    Level { records: 0, others: false, samples: 1 },
-];
+/// From all to least: the records farthest from the first match go first, then functions beyond the third and files of
+/// the deploy beyond the tenth, then what else fired and was escalated, then patches, then commits, then all samples
+/// but one, then all functions but the first, and that too. What crossed, its counts, where it failed and what is not
+/// known always stand.
+const LEVELS: [Level; 11] = {
+    use source::Shown::*;
+    const ALL: usize = usize::MAX;
+    [
+        Level { records: ALL, others: true, samples: ALL, source: All },
+        Level { records: 16, others: true, samples: ALL, source: All },
+        Level { records: 8, others: true, samples: ALL, source: All },
+        Level { records: 8, others: true, samples: ALL, source: Fewer },
+        Level { records: 0, others: true, samples: ALL, source: Fewer },
+        Level { records: 0, others: false, samples: ALL, source: Fewer },
+        Level { records: 0, others: false, samples: ALL, source: NoPatches },
+        Level { records: 0, others: false, samples: ALL, source: NoCommits },
+        Level { records: 0, others: false, samples: 1, source: NoCommits },
+        Level { records: 0, others: false, samples: 1, source: OneFunction },
+        Level { records: 0, others: false, samples: 1, source: Places },
+    ]
+};
 
 /// Of at most `max_bytes`, if the least that a dossier says fits: some 15 KiB at the worst.
 pub fn write(facts: &Facts, max_bytes: usize) -> Markdown {
@@ -102,13 +118,14 @@ fn at_level(facts: &Facts, level: Level, max_bytes: usize) -> Markdown {
     let mut left_out: Vec<String> = Vec::new();
     text.title(format_args!("[E{}] {}", of.id, of.label));
     text.paragraph(format_args!(
-        "Written {}. What stands in blocks comes from log lines and configuration; secrets in it are replaced.",
+        "Written {}. What stands in blocks comes from log lines, source and configuration; secrets in it are replaced.",
         rfc3339(facts.written_ms)
     ));
     text.heading("What crossed");
     text.block(&crossed(of));
     counts(&mut text, facts);
     samples(&mut text, of, level, &mut left_out);
+    source::write(&mut text, &facts.source, level.source, &mut left_out);
     around(&mut text, facts, level, &mut left_out);
     if level.others {
         firing(&mut text, facts);
@@ -313,6 +330,9 @@ fn unknown(facts: &Facts) -> Vec<String> {
     match facts.seen_since_ms {
         Some(_) => say(true, format!("Whether the service was there before {up}, when this program started.")),
         None => say(true, "Since when the service sends.".into()),
+    }
+    for what in &facts.source.unknown {
+        say(true, what.clone());
     }
     say(facts.revisions.is_empty(), "Which revision of the service runs: no record at hand names one.".into());
     unknown

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod investigations;
 mod quarantine;
+pub mod services;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ pub struct Control {
     pub services: Arc<Services>,
     pub triage: Arc<View>,
     pub shelf: Arc<Shelf>,
+    pub registered: services::Services,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
     pub started_ms: i64,
@@ -69,12 +71,17 @@ impl Control {
                 | "/quarantine"
                 | "/triage"
                 | "/dead-letters"
+                | "/services"
         ) || path.starts_with("/watches/")
             || path.starts_with("/investigations/")
             || path.starts_with("/dead-letters/")
+            || path.starts_with("/services/")
     }
 
     pub async fn answer(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Some(rest) = path.strip_prefix("/services") {
+            return self.registered_services(method, rest, request).await;
+        }
         let label = path.strip_prefix("/watches/");
         let dossier = path.strip_prefix("/investigations/");
         let rolled = label.and_then(|label| label.strip_suffix("/rollback"));
@@ -100,7 +107,7 @@ impl Control {
             _ => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "GET /metrics, /status, /escalations, /dead-letters, /investigations, /investigations/E42, /quarantine, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback, /dead-letters/resend, /dead-letters/ID/resend; DELETE /watches/LABEL",
+                "GET /metrics, /status, /escalations, /dead-letters, /investigations, /investigations/E42, /quarantine, /services, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback, /dead-letters/resend, /dead-letters/ID/resend; DELETE /watches/LABEL",
                 None,
             ),
         }
@@ -222,29 +229,14 @@ impl Control {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "Limited, and small")]
     async fn post_watch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let body = match tokio::time::timeout(BODY_TIME, Limited::new(request.into_body(), BODY_MAX).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Err(_) => {
-                let message = format!("the body took longer than {} s", BODY_TIME.as_secs());
-                return respond::error(StatusCode::BAD_REQUEST, "bad_body", &message, None);
-            }
-            Ok(Err(error)) => {
-                let message = format!("the body cannot be read, or is larger than {BODY_MAX} bytes: {error}");
-                return respond::error(StatusCode::BAD_REQUEST, "bad_body", &message, None);
-            }
-        };
-        let value: Value = match serde_json::from_slice(&body) {
+        let value = match read_json(request).await {
             Ok(value) => value,
-            Err(error) => {
-                let message = format!("the body is no JSON: {error}");
-                return respond::error(StatusCode::BAD_REQUEST, "bad_json", &message, None);
-            }
+            Err(answer) => return answer,
         };
         let mut faults: Vec<Fault> = Vec::new();
         let Some(rule) = Rule::from_json(&value, "", &mut faults).filter(|_| faults.is_empty()) else {
-            return faulty(&faults);
+            return faulty("invalid_watch", &faults);
         };
         let Some(ledger) = self.ledger() else { return not_ready() };
         let label = rule.label.clone();
@@ -338,11 +330,25 @@ fn word(phase: WindowPhase) -> &'static str {
     }
 }
 
+/// The whole body as JSON, or what is answered instead.
+#[expect(clippy::disallowed_methods, reason = "Limited, and small")]
+async fn read_json(request: Request<Incoming>) -> Result<Value, Response<Full<Bytes>>> {
+    let bad = |code, message: &str| Err(respond::error(StatusCode::BAD_REQUEST, code, message, None));
+    let body = match tokio::time::timeout(BODY_TIME, Limited::new(request.into_body(), BODY_MAX).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Err(_) => return bad("bad_body", &format!("the body took longer than {} s", BODY_TIME.as_secs())),
+        Ok(Err(error)) => {
+            return bad("bad_body", &format!("the body cannot be read, or is larger than {BODY_MAX} bytes: {error}"));
+        }
+    };
+    serde_json::from_slice(&body).or_else(|error| bad("bad_json", &format!("the body is no JSON: {error}")))
+}
+
 /// The first fault as the error, and all of them beside it.
-fn faulty(faults: &[Fault]) -> Response<Full<Bytes>> {
+fn faulty(code: &str, faults: &[Fault]) -> Response<Full<Bytes>> {
     let first = faults.first();
-    let message = first.map_or_else(|| "the watch is not valid".to_owned(), |f| f.message.clone());
-    let mut body = json!({"error": {"code": "invalid_watch", "message": message}});
+    let message = first.map_or_else(|| "it is not valid".to_owned(), |f| f.message.clone());
+    let mut body = json!({"error": {"code": code, "message": message}});
     if let Some(error) = body.get_mut("error") {
         if let Some(fault) = first {
             error["field"] = fault.key.as_str().into();

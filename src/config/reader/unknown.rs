@@ -8,8 +8,12 @@ use crate::config::source::CONFIG_TEXT_VARIABLE;
 use crate::fault::{Fault, closest, join};
 
 /// Lists, which no variable can name, and what a person might try.
-const LISTS: [(&str, &str); 3] =
-    [("SERVER_TOKEN", "[[server.token]]"), ("RECORD_SERVICE_MAP", "[[record.service_map]]"), ("WATCH", "[[watch]]")];
+const LISTS: [(&str, &str); 4] = [
+    ("SERVER_TOKEN", "[[server.token]]"),
+    ("RECORD_SERVICE_MAP", "[[record.service_map]]"),
+    ("WATCH", "[[watch]]"),
+    ("SERVICE", "[[service]]"),
+];
 
 // === impl Reader ===
 

@@ -98,7 +98,7 @@ watch[0].threshold: must be a whole number from 1 to 1000000000000, got 0
 watch[1].match.contains: must not be empty
 watch[1].label: "5xx" is already the label of watch[0]
 server.worker: unknown key; did you mean workers?
-colour: unknown key; known here: builtin_watches, escalation, ingest, investigation, log, notify, quarantine, record, redact, server, slack, store, time, triage, watch
+colour: unknown key; known here: builtin_watches, escalation, ingest, investigation, log, notify, quarantine, record, redact, server, service, slack, store, time, triage, watch
 EMBERWATCH_SERVER_LISTN: unknown variable; did you mean EMBERWATCH_SERVER_LISTEN?"#
     );
 }

@@ -29,6 +29,7 @@ fn escalation(id: u64, label: &str) -> Escalation {
         first_ms: FIRST,
         last_ms: FIRST + 12_000,
         samples: vec![Redacted::new(r#"{"level":"error","message":"upstream timed out"}"#)],
+        frames: vec![],
         crossings: 1,
         firing: 1,
         told_ms: FIRST + 2000,
@@ -82,6 +83,7 @@ fn facts() -> Facts {
             by: Redacted::new("triage (qwen2.5:3b)"),
             reason: Redacted::new("payments fail"),
         }],
+        source: Source::default(),
     }
 }
 
