@@ -24,6 +24,7 @@ mod refusals;
 mod secrets;
 mod slack;
 mod soak;
+mod sources;
 mod story;
 mod triage;
 mod world;

@@ -11,6 +11,7 @@ pub(crate) mod fluent_bit;
 pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod program;
+pub(crate) mod repository;
 pub(crate) mod slack;
 pub(crate) mod tls;
 

@@ -34,7 +34,7 @@ fn transaction(n: u64) -> Transaction {
         outbox: vec![(n, Some(body(n))), (n.saturating_sub(3), None)],
         watches: vec![(format!("watch_{}", n % 5), (n % 4 != 3).then(|| body(n)))],
         triage: vec![(format!("kind_{n}"), Some(body(n)))],
-        services: vec![(format!("service_{}", n % 3), Some(body(n)))],
+        services: vec![],
     }
 }
 

@@ -1,0 +1,4 @@
+//! Splits a bill among guests.
+
+pub mod bill;
+pub mod split;

@@ -1,0 +1,10 @@
+export interface Line {
+  sku: string
+  price: number
+  count: number
+}
+
+export interface Customer {
+  id: string
+  address?: { country: string }
+}

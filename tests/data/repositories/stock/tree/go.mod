@@ -1,0 +1,3 @@
+module github.com/acme/stock
+
+go 1.22
