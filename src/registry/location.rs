@@ -57,6 +57,11 @@ impl Location {
                 let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(user, host)| (user, host));
                 let is_plain =
                     |c: char| c.is_ascii_graphic() && !matches!(c, '\\' | '"' | '\'' | '`' | '<' | '>' | '|');
+                match scheme {
+                    "file" => return hint("write the path alone"),
+                    "git" => return hint("it would be read in the clear and unproved: https:// or ssh://"),
+                    _ => {}
+                }
                 if !text.chars().all(is_plain) || host.is_empty() || host.starts_with('-') || user.starts_with('-') {
                     return Err(None);
                 }
@@ -68,10 +73,9 @@ impl Location {
                     }
                     "https" => Protocol::Https,
                     "http" if is_loopback(host) => Protocol::Http,
-                    "http" | "git" => return hint("it would be read in the clear and unproved: https:// or ssh://"),
+                    "http" => return hint("it would be read in the clear and unproved: https:// or ssh://"),
                     "ssh" if user.contains(':') => return hint("it must not carry a password"),
                     "ssh" => Protocol::Ssh,
-                    "file" => return hint("write the path alone"),
                     _ => return Err(None),
                 }
             }
