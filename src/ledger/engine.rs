@@ -245,7 +245,10 @@ impl Engine {
         {
             let room = self.desk.room_for_samples(id);
             self.desk.counted(id, sum, staged.first_ms, staged.last_ms, &shown(&staged.samples, room.min(1)));
-            self.desk.failed_at(id, || places(&staged.samples));
+            // As with samples: once there are enough of them, nothing is looked at any more.
+            if room > 0 {
+                self.desk.failed_at(id, || places(staged.samples.get(..1).unwrap_or_default()));
+            }
         }
         for (place, turn) in turns.iter().enumerate() {
             match turn {

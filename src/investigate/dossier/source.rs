@@ -17,12 +17,16 @@ pub(super) enum Shown {
 }
 
 const FEWER_FUNCTIONS: usize = 3;
+/// The name of what is registered about a service in sentences.
+const ABOUT: &str = "about ";
 const FEWER_FILES: usize = 10;
 
 pub(super) fn write(text: &mut Markdown, source: &Source, shown: Shown, left_out: &mut Vec<String>) {
+    let is_tight = shown >= Shown::OneFunction;
     if !source.about.is_empty() {
         text.heading("Its source");
-        text.block(&source.about);
+        let about = source.about.iter().filter(|(name, _)| !is_tight || !name.starts_with(ABOUT));
+        text.block(&about.cloned().collect::<Vec<_>>());
     }
     functions(text, source, shown, left_out);
     if shown < Shown::NoCommits {
@@ -33,7 +37,7 @@ pub(super) fn write(text: &mut Markdown, source: &Source, shown: Shown, left_out
     if let Some(changed) = &source.changed {
         change(text, changed, shown, left_out);
     }
-    if !source.said.is_empty() {
+    if !source.said.is_empty() && !is_tight {
         text.paragraph("What git said where it failed:");
         text.block(&source.said);
     }
@@ -47,13 +51,15 @@ fn functions(text: &mut Markdown, source: &Source, shown: Shown, left_out: &mut 
         Shown::OneFunction => 1,
         Shown::Places => 0,
     };
-    if all > 0 || !source.strangers.is_empty() {
+    let strangers = if shown >= Shown::OneFunction { &[][..] } else { &source.strangers };
+    if all > 0 || !strangers.is_empty() {
         text.heading("Where it failed");
     }
     if all > 0 {
         text.paragraph("The functions that its traces lead to, at that commit; the first cause first. `>`: the line.");
-        let places: Vec<Row> = source.functions.iter().map(|f| (String::new(), f.title.clone())).collect();
-        text.block(&places);
+        let named = if shown == Shown::Places { FEWER_FUNCTIONS } else { all };
+        let places = source.functions.iter().take(named).map(|f| (String::new(), f.title.clone()));
+        text.block(&places.collect::<Vec<Row>>());
     }
     for (place, function) in source.functions.iter().take(most).enumerate() {
         one(text, place + 1, function);
@@ -61,9 +67,9 @@ fn functions(text: &mut Markdown, source: &Source, shown: Shown, left_out: &mut 
     if all > most {
         left_out.push(format!("the lines of {} of {all} functions", all - most));
     }
-    if !source.strangers.is_empty() {
+    if !strangers.is_empty() {
         text.paragraph("Frames that lead to no file of it:");
-        text.block(&source.strangers.iter().map(|frame| (String::new(), frame.clone())).collect::<Vec<_>>());
+        text.block(&strangers.iter().map(|frame| (String::new(), frame.clone())).collect::<Vec<_>>());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::around::tests::read;
 use super::super::markdown::tests::outside;
+use super::super::source::{Changed, Function, Touched};
 use super::*;
 use crate::escalation::investigation::Investigation;
 use crate::ledger::window::Width;
@@ -166,6 +167,54 @@ fn what_does_not_fit_is_left_out_in_its_order_and_that_is_said() {
     assert!(least.contains("## Counts") && least.contains("## What is not known"), "{least}");
 }
 
+/// As much as may be.
+fn large_source() -> Source {
+    let wide = |bytes: usize| Redacted::new(&"`w ".repeat(bytes / 3));
+    let row = |name: &str, bytes| (format!("{name:<11}"), wide(bytes));
+    let function = |n: usize| Function {
+        path: format!("f{n}.py"),
+        title: wide(240),
+        note: "found by its name: the line of the frame is not in it, so another commit may have run".into(),
+        rows: (0..70).map(|_| row("", 240)).collect(),
+    };
+    Source {
+        about: ["repository", "about", "owners", "commit", "known by", "before"].map(|name| row(name, 240)).into(),
+        functions: (0..6).map(function).collect(),
+        strangers: vec![wide(240); 6],
+        touched: vec![Touched { path: wide(240), commits: vec![row("c", 240); 5] }; 4],
+        changed: Some(Changed {
+            summary: "From `a` to `b`: 3 commits and 40 files.".into(),
+            commits: vec![row("c", 240); 10],
+            files: vec![row("f", 240); 40],
+            files_left_out: 7,
+            patches: vec![vec![row("p", 240); 120]; 4],
+        }),
+        unknown: vec!["What the last deploy changed: git refused.".into(); 3],
+        said: vec![row("git", 480); 3],
+    }
+}
+
+#[test]
+fn of_source_the_function_that_failed_stays_longest() {
+    let mut facts = facts();
+    facts.source = large_source();
+    let left_out = |max_bytes| {
+        let text = write(&facts, max_bytes).as_str().to_owned();
+        assert!(text.len() <= max_bytes, "{} of {max_bytes}", text.len());
+        outside(&text);
+        assert!(text.contains("## Where it failed") && text.contains("\ncommit     `w"), "{text}");
+        text.split("`investigation.max_bytes`): ").nth(1).unwrap_or_default().trim_end().to_owned()
+    };
+    assert_eq!(left_out(1 << 20), "");
+    assert_eq!(left_out(200 * 1024), "the lines of 3 of 6 functions.");
+    let fewer = "3 of 3 records around it; what else fired and was escalated";
+    assert_eq!(left_out(80 * 1024), format!("the lines of 3 of 6 functions; patches of the last deploy; {fewer}."));
+    let commits = "who touched the files last; the commits and files of the last deploy";
+    assert_eq!(left_out(64 * 1024), format!("the lines of 3 of 6 functions; {commits}; {fewer}."));
+    assert_eq!(left_out(32 * 1024), format!("the lines of 5 of 6 functions; {commits}; {fewer}."));
+    assert_eq!(left_out(16 * 1024), format!("the lines of 6 of 6 functions; {commits}; {fewer}."));
+}
+
 #[test]
 fn the_largest_that_must_be_said_fits_the_least_that_may_be_set() {
     let wide = |bytes: usize| Redacted::new(&"`w ".repeat(bytes / 3));
@@ -178,6 +227,7 @@ fn the_largest_that_must_be_said_fits_the_least_that_may_be_set() {
     facts.said = vec![Said { label: "l".repeat(48), at_ms: FIRST, by: wide(500), reason: wide(3000) }; 11];
     facts.revisions = vec![(wide(200), FIRST); 10];
     facts.around = (0..40).map(|n| record(FIRST - 20 + n, false, &"`".repeat(5000))).collect();
+    facts.source = large_source();
     let text = write(&facts, 16 * 1024);
     assert!(text.len() <= 16 * 1024, "{}", text.len());
     outside(text.as_str());

@@ -26,7 +26,8 @@ const STRANGERS_MAX: usize = 6;
 /// A part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
-    path: String,
+    /// From the root of the repository. Not to be shown as it is.
+    pub path: String,
     /// Where it is and what it is called.
     pub title: Redacted,
     /// What is to be known of how it was found, in words of ours; empty: nothing.

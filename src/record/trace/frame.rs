@@ -134,7 +134,7 @@ fn without_column(place: &str) -> Cow<'_, str> {
 
 /// Whether the application's own people wrote it, as far as paths and names tell.
 fn is_own(place: &str, function: &str) -> bool {
-    const PLACES: [&str; 15] = [
+    const PLACES: [&str; 18] = [
         "site-packages",
         "dist-packages",
         "/lib/python",
@@ -146,13 +146,17 @@ fn is_own(place: &str, function: &str) -> bool {
         "/pkg/mod/",
         "/rustc/",
         "/.cargo/",
+        "cargo/registry/src/",
+        "lib/ruby/",
         "/gems/",
         "/vendor/",
         "dart:",
+        // A Go module of a build that names no folders: `gin@v1.9.1/context.go`.
+        "@v",
         // A gem and its version, as Rails writes it.
         " (",
     ];
-    const NAMES: [&str; 31] = [
+    const NAMES: [&str; 51] = [
         "java.",
         "javax.",
         "jakarta.",
@@ -165,6 +169,26 @@ fn is_own(place: &str, function: &str) -> bool {
         "org.hibernate.",
         "org.eclipse.",
         "org.postgresql.",
+        "org.slf4j.",
+        "org.jooq.",
+        "org.aspectj.",
+        "org.jboss.",
+        "org.mongodb.",
+        "com.fasterxml.",
+        "com.google.common.",
+        "com.zaxxer.",
+        "com.mysql.",
+        "com.mongodb.",
+        "io.grpc.",
+        "io.lettuce.",
+        "io.micrometer.",
+        "io.micronaut.",
+        "io.quarkus.",
+        "io.vertx.",
+        "okhttp3.",
+        "retrofit2.",
+        "feign.",
+        "ch.qos.logback.",
         "org.junit.",
         "junit.",
         "kotlin.",

@@ -222,15 +222,18 @@ pub(super) fn size(folder: &Path) -> u64 {
     bytes
 }
 
-/// What it said last that is an error's, on one line.
+/// What it said first, and first as an error's, on one line.
 fn sentence(said: &[u8], code: Option<i32>) -> String {
     let said = String::from_utf8_lossy(said);
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let wrong =
-        lines().find(|line| line.starts_with("fatal:") || line.starts_with("error:")).or_else(|| lines().last());
-    match (wrong, code) {
-        (Some(line), _) => line.chars().take(SAID_MAX).collect(),
-        (None, Some(code)) => format!("nothing; it ended with {code}"),
-        (None, None) => "nothing; it was killed".to_owned(),
+    let is_wrong = |line: &&str| line.starts_with("fatal:") || line.starts_with("error:");
+    // What somebody else said first, such as ssh, tells more than what git makes of it.
+    let mut told: Vec<&str> = lines().next().into_iter().collect();
+    let wrong = lines().find(is_wrong).filter(|line| !told.contains(line));
+    told.extend(wrong);
+    match (told.is_empty(), code) {
+        (false, _) => told.join("; ").chars().take(SAID_MAX).collect(),
+        (true, Some(code)) => format!("nothing; it ended with {code}"),
+        (true, None) => "nothing; it was killed".to_owned(),
     }
 }
