@@ -41,6 +41,7 @@ use crate::server::control::services::Services;
 use crate::server::control::{About, Control};
 use crate::server::pace::Deadlines;
 use crate::server::{Listener, Role, Server, serve};
+use crate::state::{self, State};
 use crate::store::nothing::Nothing;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Loaded, Store, StoreError};
@@ -131,7 +132,9 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     let library = library(&config, &metrics);
     // However this ends: what still runs of git would hold up the end of the process.
     let _ends = EndsWithUs(library.mirrors.clone());
-    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, (shelf.clone(), &library)));
+    let mut state = state(&config, &metrics)?;
+    let shown = (shelf.clone(), &library, state.as_ref().map(State::view));
+    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, shown));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
     let address = |role: &[Role]| {
         let found = listeners.iter().find(|l| role.contains(&l.role)).and_then(|l| l.socket.local_addr().ok());
@@ -157,12 +160,33 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         opened = open_store(&config.store) => opened,
         () = &mut stop => return Ok(()),
     };
-    let (store, mut loaded) = opened?;
-    let notes = std::mem::take(&mut loaded.triage);
+    let (mut store, mut loaded) = opened?;
+    let is_new = loaded.is_empty();
+    let found = tokio::select! {
+        found = async { state.as_mut().filter(|_| is_new)?.find().await } => found,
+        () = &mut stop => return Ok(()),
+    };
     library.registry.restore(&std::mem::take(&mut loaded.services));
+    loaded.seed = found.as_ref().map_or(loaded.seed, |found| found.seed);
     let seed = loaded.seed;
     // Before anything that was kept is read: it is redacted again.
     redact::configure(&config.redact, seed).map_err(|e| start(&e))?;
+    if let Some(found) = found {
+        let restored = tokio::task::spawn_blocking(move || {
+            store.set_seed(seed)?;
+            state::restore(store.as_mut(), &mut loaded, found.rows(now_ms()))?;
+            Ok::<_, StoreError>((store, loaded))
+        });
+        (store, loaded) = restored.await.map_err(|e| start(&e))??;
+    }
+    let (store, keeping) = match state {
+        Some(state) => {
+            let (store, keeping) = state.keep(store, &loaded);
+            (store, Some(keeping))
+        }
+        None => (store, None),
+    };
+    let notes = std::mem::take(&mut loaded.triage);
     let parts = Parts {
         settings: engine::Settings {
             lateness_ms: seconds_ms(config.time.lateness_seconds),
@@ -268,6 +292,9 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
     empty_outbox(&ledger).await;
     delivering.abort_all();
     ledger.close().await;
+    if let Some(keeping) = keeping {
+        keeping.stop().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -366,7 +393,7 @@ fn server(
     metrics: &Metrics,
     phases: &watch::Receiver<Phase>,
     (intake, view): (Option<Arc<Intake>>, Arc<View>),
-    (shelf, library): (Arc<Shelf>, &Library),
+    (shelf, library, state): (Arc<Shelf>, &Library, Option<Arc<state::view::View>>),
 ) -> Server {
     let settings = ingest::Settings {
         max_line_bytes: config.ingest.max_line_bytes,
@@ -413,6 +440,7 @@ fn server(
             triage: view.clone(),
             shelf,
             registered: Services { library: library.clone(), changing: tokio::sync::Mutex::default() },
+            state,
             clock: now_ms,
             started_ms,
             about: About {
@@ -571,6 +599,19 @@ fn provider(settings: &config::Triage) -> Result<triage::model::Provider, Failur
     // The provider that the lock file holds. Installed twice only if Slack has done it before.
     rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
     triage::model::Provider::new(target, patience, reqwest::Client::builder).map_err(Failure::Start)
+}
+
+/// Where the small state is kept beside the store, if anywhere.
+fn state(config: &Config, metrics: &Metrics) -> Result<Option<State>, Failure> {
+    let Some(settings) = &config.state else { return Ok(None) };
+    // The provider that the lock file holds. Installed twice only if Slack has done it before.
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    let settings = state::Settings {
+        target: settings.target.clone(),
+        every: settings.every,
+        dedup_ms: seconds_ms(config.escalation.dedup_seconds),
+    };
+    State::new(settings, metrics.clone(), now_ms).map(Some).map_err(|e| Failure::Start(format!("store.state_url: {e}")))
 }
 
 async fn open_store(settings: &config::Store) -> Result<(Box<dyn Store>, Loaded), Failure> {

@@ -8,6 +8,7 @@
 //! Precedence, key by key: `EMBERWATCH_SECTION_KEY`, then the file, then the default. The file is
 //! `--config`, or `EMBERWATCH_CONFIG_TOML` (its text), or `./emberwatch.toml` if that exists.
 
+pub mod aws;
 pub mod defaults;
 pub mod foreign;
 mod reader;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -29,6 +31,7 @@ use crate::record::naming::Naming;
 use crate::redact::policy::Policy;
 use crate::registry::Descriptor;
 use crate::secret::Secret;
+use crate::state::Target;
 use crate::watch::rule::Rule;
 
 /// The settings in force. No `Debug`: it holds secrets.
@@ -41,6 +44,8 @@ pub struct Config {
     pub record: Naming,
     pub time: Time,
     pub store: Store,
+    /// `None`: what is small is kept nowhere but in the store.
+    pub state: Option<State>,
     pub escalation: Escalation,
     /// `None`: escalations are told on stdout and in the alerts file only.
     pub slack: Option<Slack>,
@@ -149,6 +154,14 @@ pub struct Store {
     pub repeat_seconds: u64,
     pub snapshot_seconds: u64,
     pub max_outbox_rows: usize,
+}
+
+/// Of `[store]`: where the small state is kept, too. No `Debug`: it may hold keys.
+#[derive(Clone)]
+pub struct State {
+    pub target: Target,
+    /// The least time between two writes.
+    pub every: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

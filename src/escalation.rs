@@ -37,9 +37,9 @@ const FRAME_MAX: usize = 300;
 /// Labels of proposed watches that one escalation remembers.
 const ALSO_MAX: usize = 10;
 /// Escalations held in memory and store; beyond it the oldest that fire no more are forgotten.
-const HELD_MAX: usize = 10_000;
+pub const HELD_MAX: usize = 10_000;
 /// The same of those that nobody's rule raised. Counted apart, so that what a model says makes no person's leave.
-const PROPOSED_HELD_MAX: usize = 1_000;
+pub const PROPOSED_HELD_MAX: usize = 1_000;
 /// Numbers of those that nobody's rule raised begin after this one: what a model says moves no other's number.
 const PROPOSED_AFTER: u64 = 1_000_000;
 const HOUR_MS: i64 = 3_600_000;

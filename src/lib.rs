@@ -13,6 +13,7 @@
 //! 8. [`investigate`] writes down what is at hand about those that are to be looked into;
 //! 9. [`notify`] delivers it.
 //!
+//! [`state`] keeps the small part of what is stored somewhere else, too.
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
 //! [`store`], [`redact`], [`registry`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
 //! [`fluent_bit`], which advises on the configuration of who sends, and [`ping`].
@@ -20,6 +21,7 @@
 pub mod app;
 pub mod config;
 pub mod server;
+pub mod state;
 
 pub mod ingest;
 pub mod record;

@@ -71,6 +71,9 @@ pub struct Metrics {
     pub triage_down: IntGauge,
     pub model_seconds: Histogram,
     pub model_tokens: IntCounterVec,
+    pub state_reads: IntCounterVec,
+    pub state_writes: IntCounterVec,
+    pub state_age: IntGauge,
 }
 
 impl Metrics {
@@ -209,6 +212,14 @@ impl Metrics {
             triage_down: gauge(r, "triage_down", "1 while triage judges nothing: it has died, or hangs")?,
             model_seconds: histogram(r, "model_seconds", "From a question to a model's answer", MODEL_BUCKETS)?,
             model_tokens: counters(r, "model_tokens_total", "Tokens sent to models and received", &["direction"])?,
+            state_reads: counters(
+                r,
+                "state_reads_total",
+                "Times an empty store looked for what is kept at store.state_url, by what it found",
+                &["outcome"],
+            )?,
+            state_writes: counters(r, "state_writes_total", "Writes of the state to store.state_url", &["outcome"])?,
+            state_age: gauge(r, "state_age_seconds", "Since when something is not kept there yet; 0: all is")?,
             registry,
         };
         // So that a rate over them is right from the first event on.
@@ -217,6 +228,9 @@ impl Metrics {
         }
         for outcome in ["written", "failed", "left_out"] {
             metrics.investigations.with_label_values(&[outcome]);
+        }
+        for outcome in ["written", "failed"] {
+            metrics.state_writes.with_label_values(&[outcome]);
         }
         for status in ["401", "404", "405", "413", "415"] {
             metrics.client_will_drop.with_label_values(&[status]);

@@ -51,6 +51,19 @@ pub struct Loaded {
     pub begun_anew: bool,
 }
 
+impl Loaded {
+    /// The store has nothing: it was made a moment ago, or nobody has written to it since.
+    pub fn is_empty(&self) -> bool {
+        self.snapshot.is_none()
+            && self.journal.is_empty()
+            && self.escalations.is_empty()
+            && self.outbox.is_empty()
+            && self.watches.is_empty()
+            && self.triage.is_empty()
+            && self.services.is_empty()
+    }
+}
+
 /// Why the store could not be opened or written. The text names the file and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -63,6 +76,11 @@ pub enum StoreError {
 }
 
 pub trait Store: Send {
+    /// Of a store that has nothing: it goes on as the one that had this seed.
+    fn set_seed(&mut self, _seed: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Durable when it returns `Ok`; without effect when it returns an error, and usable again as soon as
     /// the place is.
     fn write(&mut self, transaction: &Transaction) -> Result<(), StoreError>;

@@ -163,6 +163,15 @@ pub const SNAPSHOT_SECONDS: Whole = whole(10, 1, 3_600);
 /// Messages waiting for a destination that is down; at one a second, some three hours of catching up.
 pub const MAX_OUTBOX_ROWS: Whole = whole(10_000, 10, 1_000_000);
 
+/// What a task that goes with its disk may lose of the small state; a write is some hundred kilobytes at the most.
+pub const STATE_SECONDS: Whole = whole(60, 1, 86_400);
+
+/// A key of S3 has 1,024 bytes at the most.
+pub const STATE_PREFIX_MAX_BYTES: usize = 900;
+
+/// What others than AWS call theirs.
+pub const STATE_REGION: &str = "us-east-1";
+
 // === escalation ===
 
 /// An hour: what a person who has seen the message needs not be told again in.

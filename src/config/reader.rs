@@ -72,6 +72,11 @@ impl<'a> Reader<'a> {
         self.cwd
     }
 
+    /// A variable of somebody else's; an empty one is none.
+    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+        self.env.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
     pub(super) fn root<'r>(&'r mut self, table: &'a Table) -> Section<'r, 'a> {
         Section { reader: self, path: String::new(), table: Some(table), variables: Some(PREFIX.to_owned()) }
     }

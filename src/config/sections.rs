@@ -7,6 +7,7 @@ mod redact;
 mod server;
 mod service_map;
 mod services;
+mod state;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         quarantine: quarantine(root.section("quarantine")),
         record: record(root.section("record")),
         time: time(root.section("time")),
-        store: store(root.section("store")),
+        store: store(&mut root.section("store")),
+        state: state::read(root.section("store")),
         escalation: escalation(root.section("escalation")),
         slack: slack(root.section("slack")),
         notify: notify(root.section("notify")),
@@ -104,12 +106,13 @@ fn time(mut section: Section<'_, '_>) -> Time {
     time
 }
 
-fn store(mut section: Section<'_, '_>) -> Store {
+/// The rest of the section is [`state::read`], which ends it.
+fn store(section: &mut Section<'_, '_>) -> Store {
     let path = match section.text("path", "the path of a file, or \"\" for none", |text| Ok(PathBuf::from(text))) {
         Setting::Good(path) => (!path.as_os_str().is_empty()).then_some(path),
         Setting::Absent | Setting::Faulty => Some(d::STORE_PATH.into()),
     };
-    let store = Store {
+    Store {
         path,
         lock_wait_seconds: section.whole("lock_wait_seconds", d::LOCK_WAIT_SECONDS),
         queue_batches: section.count("queue_batches", d::QUEUE_BATCHES),
@@ -118,9 +121,7 @@ fn store(mut section: Section<'_, '_>) -> Store {
         repeat_seconds: section.whole("repeat_seconds", d::REPEAT_SECONDS),
         snapshot_seconds: section.whole("snapshot_seconds", d::SNAPSHOT_SECONDS),
         max_outbox_rows: section.count("max_outbox_rows", d::MAX_OUTBOX_ROWS),
-    };
-    section.finish();
-    store
+    }
 }
 
 fn escalation(mut section: Section<'_, '_>) -> Escalation {

@@ -22,6 +22,7 @@ use crate::ledger::window::Phase as WindowPhase;
 use crate::ledger::{Ledger, Refused};
 use crate::metrics::Metrics;
 use crate::redact::Redacted;
+use crate::state::view::View as StateView;
 use crate::triage::view::View;
 use crate::watch::rule::Rule;
 use crate::watch::{Watch, group_values};
@@ -43,6 +44,8 @@ pub struct Control {
     pub triage: Arc<View>,
     pub shelf: Arc<Shelf>,
     pub registered: services::Services,
+    /// `None`: the small state is kept nowhere else.
+    pub state: Option<Arc<StateView>>,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
     pub started_ms: i64,
@@ -126,6 +129,7 @@ impl Control {
 
     fn metrics_page(&self) -> Response<Full<Bytes>> {
         self.metrics.triage_down.set(i64::from(self.triage.is_down((self.clock)())));
+        self.metrics.state_age.set(self.state.as_ref().map_or(0, |state| state.age_seconds((self.clock)())));
         match self.metrics.page() {
             Ok(page) => respond::text(StatusCode::OK, "text/plain; version=0.0.4", page),
             Err(error) => {
@@ -165,6 +169,7 @@ impl Control {
                 "windows": self.metrics.windows.get(),
                 "unconfirmed_deliveries": self.metrics.deliveries_unconfirmed.get(),
             },
+            "state": self.state.as_ref().map(|state| state.status((self.clock)())),
             "lines": lines,
             "tally": {
                 "read": self.metrics.lines_read.get(),

@@ -120,6 +120,12 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
+    fn set_seed(&mut self, seed: u64) -> Result<(), StoreError> {
+        self.attempt(|tx, _| {
+            tx.execute("UPDATE meta SET value = ?1 WHERE name = 'seed'", params![seed as i64]).map(drop)
+        })
+    }
+
     fn write(&mut self, transaction: &Transaction) -> Result<(), StoreError> {
         let next = self.last + 1;
         let ids = [(Table::Escalations, &transaction.escalations), (Table::Outbox, &transaction.outbox)];

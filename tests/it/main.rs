@@ -25,6 +25,7 @@ mod secrets;
 mod slack;
 mod soak;
 mod sources;
+mod state;
 mod story;
 mod triage;
 mod world;

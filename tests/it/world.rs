@@ -6,6 +6,7 @@
 //! ([`eventually`]) and fails with that name.
 #![allow(dead_code, reason = "a harness offers more than each day's tests use")]
 
+pub(crate) mod bucket;
 pub(crate) mod disk;
 pub(crate) mod fluent_bit;
 pub(crate) mod http;
