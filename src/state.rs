@@ -108,12 +108,12 @@ impl State {
                     seconds = START.as_secs(),
                     "what is kept could not be read in time: started without it"
                 );
-                self.view.failed(format!("not read at the start: no answer within {} s", START.as_secs()));
+                self.view.failed(&format!("not read at the start: no answer within {} s", START.as_secs()));
                 "failed"
             }
             Ok(Err(failed)) => {
                 tracing::error!(state = url, error = failed.words, "what is kept cannot be read: started without it");
-                self.view.failed(format!("not read at the start: {}", failed.words));
+                self.view.failed(&format!("not read at the start: {}", failed.words));
                 "failed"
             }
             Ok(Ok(None)) => {
@@ -127,7 +127,7 @@ impl State {
                 }
                 Err(what) => {
                     tracing::error!(state = url, what, "what is kept is refused: started without it");
-                    self.view.failed(format!("refused at the start: {what}"));
+                    self.view.failed(&format!("refused at the start: {what}"));
                     "refused"
                 }
             },

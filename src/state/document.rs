@@ -171,6 +171,18 @@ fn texts<'a, K: Clone + 'a>(rows: impl Iterator<Item = (&'a K, &'a [u8])>) -> im
     rows.filter_map(|(key, body)| Some((key.clone(), str::from_utf8(body).ok()?.to_owned())))
 }
 
+/// A watch's time without a match begins again, for its last one is not kept.
+fn set_anew(watch: &str, now_ms: i64) -> Vec<u8> {
+    let mut row: serde_json::Value = serde_json::from_str(watch).unwrap_or_default();
+    match row.get_mut("set_ms") {
+        Some(set_ms) => {
+            *set_ms = now_ms.into();
+            row.to_string().into_bytes()
+        }
+        None => watch.as_bytes().to_vec(),
+    }
+}
+
 /// Bytes of a text as JSON, with what stands around it, at the most.
 fn cost(text: &str) -> usize {
     let bytes = text.bytes().map(|byte| match byte {
@@ -227,7 +239,8 @@ impl Document {
         let written_ms = self.written_ms.min(now_ms);
         let bytes = |text: &String| Some(text.clone().into_bytes());
         let mut rows = Transaction::default();
-        rows.watches.extend(self.kept.watches.iter().map(|(label, body)| (label.clone(), bytes(body))));
+        rows.watches
+            .extend(self.kept.watches.iter().map(|(label, body)| (label.clone(), Some(set_anew(body, now_ms)))));
         for (id, body) in &self.kept.escalations {
             match serde_json::from_str::<Escalation>(body) {
                 Ok(mut escalation) => {

@@ -49,6 +49,14 @@ enum There {
     Unsure,
 }
 
+/// What may be written.
+struct Made {
+    digest: String,
+    is_empty: bool,
+    left_out: u64,
+    bytes: Vec<u8>,
+}
+
 enum Saved {
     /// There was nothing to write.
     Alike,
@@ -112,12 +120,12 @@ impl Keeper {
     }
 
     fn is_sending(&self) -> bool {
-        let rows = self.mirror.rows();
+        let outbox = self.mirror.outbox();
         let on_its_way = |body: &[u8]| {
             let row = serde_json::from_slice::<Message>(body);
             row.is_ok_and(|row| row.dead.is_none() && (row.leased || row.attempts == 0))
         };
-        rows.outbox.len() <= ON_THE_WAY_MAX && rows.outbox.iter().any(|(id, body)| *id != pace::ROW && on_its_way(body))
+        outbox.len() <= ON_THE_WAY_MAX && outbox.iter().any(|(id, body)| *id != pace::ROW && on_its_way(body))
     }
 
     async fn save(&mut self, stopped: bool) -> Saved {
@@ -126,37 +134,36 @@ impl Keeper {
         let rows = self.mirror.rows();
         let made = tokio::task::spawn_blocking(move || {
             let document = Document::new(Kept::new(&rows, scope), now_ms);
-            let bytes = document.encode();
-            (document.kept, bytes)
+            let kept = &document.kept;
+            Made { digest: kept.digest(), is_empty: kept.is_empty(), left_out: kept.left_out, bytes: document.encode() }
         });
         let done = match made.await {
-            Ok((kept, bytes)) => self.put(&kept, bytes, now_ms).await,
+            Ok(made) => self.put(made, now_ms).await,
             Err(_) => Err(Failed::new("it could not be written out")),
         };
         match done {
             Ok(saved) => saved,
             Err(failed) => {
                 self.metrics.state_writes.with_label_values(&["failed"]).inc();
-                tracing::error!(
-                    state = self.place.shown(),
-                    error = failed.words,
-                    "the state cannot be kept; it is tried again"
-                );
-                self.view.failed(failed.words);
+                // Once for each fault, not every time that it is tried again.
+                if self.view.failed(&failed.words) {
+                    let (state, error) = (self.place.shown(), &failed.words);
+                    tracing::error!(state, error, "the state cannot be kept; it is tried again");
+                }
                 Saved::Failed
             }
         }
     }
 
-    async fn put(&mut self, kept: &Kept, bytes: Vec<u8>, now_ms: i64) -> Result<Saved, Failed> {
-        let (mine, left_out) = (kept.digest(), kept.left_out);
+    async fn put(&mut self, made: Made, now_ms: i64) -> Result<Saved, Failed> {
+        let Made { digest: mine, is_empty, left_out, bytes } = made;
         if self.there == There::Unseen {
             self.there = self.look().await?;
         }
         let alike = match &self.there {
             There::Ours(digest) => *digest == mine,
             // So that a store's first rows wait for nothing.
-            There::Nothing => kept.is_empty(),
+            There::Nothing => is_empty,
             There::Unseen | There::Unsure => false,
         };
         if alike {

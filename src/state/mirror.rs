@@ -100,6 +100,10 @@ impl Mirror {
         self.lock().clone()
     }
 
+    pub(super) fn outbox(&self) -> Table<u64> {
+        self.lock().outbox.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }

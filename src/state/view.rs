@@ -35,8 +35,10 @@ impl View {
         self.lock().behind_since_ms.get_or_insert(now_ms);
     }
 
-    pub(super) fn failed(&self, words: String) {
-        self.lock().last_error = Some(words);
+    /// Whether that is another fault than the last.
+    pub(super) fn failed(&self, words: &str) -> bool {
+        let before = self.lock().last_error.replace(words.to_owned());
+        before.as_deref() != Some(words)
     }
 
     /// It was written; `None`: what is there already is what would have been.
@@ -44,6 +46,9 @@ impl View {
         let mut shown = self.lock();
         if let Some((at_ms, bytes)) = written {
             (shown.written_ms, shown.bytes) = (Some(at_ms), bytes);
+        }
+        if shown.last_error.is_some() {
+            tracing::info!(state = self.url, "the state is kept again");
         }
         (shown.left_out, shown.last_error, shown.behind_since_ms) = (left_out, None, None);
     }

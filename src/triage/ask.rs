@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_too_much_is_halved_until_it_is_not_and_other_failures_change_nothing() {
+    fn what_was_too_much_is_halved_and_what_was_not_makes_it_one_more_and_other_failures_change_nothing() {
         let asked = |fitted, answer| Asked { offers: Vec::new(), fitted, said: Said::default(), answer };
         let failed = |too_much| Err(NoAnswer { words: String::new(), tried: true, too_much });
         let mut at_once = AtOnce::new(50);
@@ -262,10 +262,9 @@ mod tests {
             (12, failed(true), 6),
             (6, failed(true), 5),
             (5, failed(true), 5),
-            (5, Ok(Vec::new()), 10),
-            (10, Ok(Vec::new()), 20),
-            (20, Ok(Vec::new()), 40),
-            (24, Ok(Vec::new()), 50),
+            (5, Ok(Vec::new()), 6),
+            (6, Ok(Vec::new()), 7),
+            (3, Ok(Vec::new()), 8),
         ] {
             at_once.learn(&asked(fitted, answer));
             assert_eq!(at_once.get(), then);

@@ -91,7 +91,8 @@ fn what_was_written_is_read_as_it_was() {
     assert_eq!((read.kept.digest(), read.written_ms), (kept.digest(), NOW));
     assert_eq!(read.kept, kept);
     let rows = read.rows(NOW + 1);
-    assert_eq!(rows.watches, [("mine".to_owned(), Some(b"{\"rule\":{},\"set_ms\":1}".to_vec()))]);
+    let set_anew = format!("{{\"rule\":{{}},\"set_ms\":{}}}", NOW + 1);
+    assert_eq!(rows.watches, [("mine".to_owned(), Some(set_anew.into_bytes()))]);
     assert_eq!(rows.triage, [("kind/1".to_owned(), Some(vec![1, 0, 255])), ("seeded".to_owned(), Some(vec![]))]);
     assert_eq!(rows.outbox[0], (0, Some(b"{\"slack\":{\"sent\":3}}".to_vec())));
 }
