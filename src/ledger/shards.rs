@@ -25,6 +25,9 @@ const CONFIRMED_MAX: usize = 100_000;
 /// Windows copied for whoever investigates.
 const WINDOWS_SHOWN: usize = 100;
 
+/// Who wants to know of a label.
+type Tell = Box<dyn Fn(&str) + Send + Sync>;
+
 pub struct Shards {
     pub(super) windows: DashMap<WindowKey, Window>,
     pub(super) totals: DashMap<WatchKey, Total>,
@@ -32,7 +35,7 @@ pub struct Shards {
     seen: DashMap<(String, String), i64>,
     watches: ArcSwap<WatchSet>,
     /// Told the label of each watch that has left, by the writer.
-    left: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
+    left: OnceLock<Tell>,
     /// A plain lock: held for a push or a take, never across an await.
     confirmed: Mutex<Vec<(DeliveryKey, u64)>>,
     /// Counts requests and confirmations, in the order in which they come.

@@ -61,6 +61,8 @@ pub struct Kind {
     /// Revisions of its service that its lines came from, the last few.
     pub revisions: Vec<u64>,
     pub sample: Sample,
+    /// It was read from the store: what was secret in it is gone.
+    pub lacks: bool,
     /// Seconds of record time.
     pub first_s: i64,
     pub last_s: i64,
@@ -216,7 +218,7 @@ impl Kinds {
             && let Some(sample) = &novel.sample
         {
             // What is worse speaks for the kind from now on.
-            (kind.level, kind.sample) = (level, sample.clone());
+            (kind.level, kind.sample, kind.lacks) = (level, sample.clone(), false);
         }
         kind.level = kind.level.max(level);
         if found.is_none() {
@@ -258,7 +260,8 @@ impl Kinds {
         Some((id, seen))
     }
 
-    /// A kind of an earlier run, as it was judged then. `template`: its id, if that is still the one of a template.
+    /// A kind of an earlier run, as it was judged then. `template`: what it was one of, where its line alone does not
+    /// tell; 0: it does.
     pub fn restore(
         &mut self,
         novel: &Novel,
@@ -268,10 +271,10 @@ impl Kinds {
         known: &Known,
     ) {
         let Some(sample) = &novel.sample else { return };
-        let held = self.miner.resolve(TemplateId(template)).map(|id| id.0);
-        // What was stored lacks its secrets, and so it may be told otherwise than its lines are.
+        let group = group_of(novel);
+        let held = self.miner.get(TemplateId(template)).filter(|held| held.group == group).map(|held| held.id.0);
         let id = held.unwrap_or_else(|| self.learn(novel, sample, naming));
-        let kind = self.kinds.entry(id).or_insert_with(|| Kind::of(novel, sample));
+        let kind = self.kinds.entry(id).or_insert_with(|| Kind { lacks: template != 0, ..Kind::of(novel, sample) });
         if !kind.sketches.contains(&novel.sketch) && kind.sketches.len() < SKETCHES_MAX {
             kind.sketches.push(novel.sketch);
             self.by_sketch.insert(novel.sketch, id);
@@ -282,8 +285,7 @@ impl Kinds {
     fn learn(&mut self, novel: &Novel, sample: &Sample, naming: Option<&Naming>) -> u64 {
         let mut text = String::new();
         sample.read(naming, |record| text = told(record, novel.shape));
-        let group = [novel.cluster.as_str(), "\0", &novel.service].concat();
-        let group = xxhash_rust::xxh3::xxh3_64_with_seed(group.as_bytes(), novel.shape as u64);
+        let group = group_of(novel);
         let learned = match novel.shape {
             Shape::Message => self.miner.learn(group, &text),
             Shape::Access | Shape::Trace => self.miner.learn_exact(group, &text),
@@ -524,6 +526,7 @@ impl Kind {
             level: novel.level(),
             revisions: vec![novel.revision],
             sample: sample.clone(),
+            lacks: false,
             first_s,
             last_s: first_s,
             count: 0,
@@ -599,6 +602,12 @@ impl Kind {
     fn rank(&self) -> (Level, bool, u64) {
         (self.level, self.shape == Shape::Trace, self.count)
     }
+}
+
+/// Templates of different clusters, services or shapes have nothing to do with one another.
+fn group_of(novel: &Novel) -> u64 {
+    let group = [novel.cluster.as_str(), "\0", &novel.service].concat();
+    xxhash_rust::xxh3::xxh3_64_with_seed(group.as_bytes(), novel.shape as u64)
 }
 
 /// What a kind is told by.

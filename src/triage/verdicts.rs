@@ -15,7 +15,7 @@ const VERSION: u8 = 2;
 #[derive(Serialize, Deserialize)]
 struct Row {
     line: Novel,
-    /// The id of its template.
+    /// The id of its template, where the line lacks what was secret in it; else 0.
     template: u64,
     what: u8,
     at_ms: i64,
@@ -24,12 +24,14 @@ struct Row {
     label: Option<String>,
 }
 
-/// Key and body of its note. `id`: what its template is called.
+/// Key and body of its note. `id`: of its template, which is stored where the line that is stored does not tell it.
 pub fn encode(id: u64, kind: &Kind, judgement: &Judgement) -> Option<(String, Vec<u8>)> {
     let sketch = *kind.sketches().first()?;
+    let sample = kind.sample.to_store();
+    let lacks = kind.lacks || sample != kind.sample;
     let row = Row {
-        line: Novel { counts: Vec::new(), sample: Some(kind.sample.to_store()), ..kind.as_novel() },
-        template: id,
+        line: Novel { counts: Vec::new(), sample: Some(sample), ..kind.as_novel() },
+        template: if lacks { id } else { 0 },
         what: judgement.what as u8,
         at_ms: judgement.at_ms,
         until_ms: judgement.until_ms,

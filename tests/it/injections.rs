@@ -172,7 +172,7 @@ fn run(rows: &[Row], floods: &str, date: f64, model: Option<(Answer, usize)>) ->
         post(&program, some.iter().map(|row| record(&row.service(), &row.text, date)).collect::<String>());
     }
     if stand_in.is_some() {
-        eventually("all has been judged", SOON * 3, || {
+        eventually("all has been judged", SOON * 8, || {
             let taken = Scrape::of(program.control_addr()).sum("triage_lines_total") as usize;
             let triage = get_json(program.control_addr(), "/triage");
             (taken >= rows.len() && triage["waiting"] == 0 && triage["asking"] == 0).then_some(())

@@ -221,4 +221,32 @@ fn a_kind_whose_stored_line_lacks_a_secret_is_that_kind_all_the_same() {
         assert!(after.see(&line(n)).is_none_or(|(seen, how)| (seen, how) == (id, Seen::Settled)), "{n}");
     }
     assert_eq!(after.kinds.len(), 1);
+    // And so it is after the next restart, whatever was said meanwhile.
+    after.judge(id, What::Investigate);
+    let mut again = restarted(&after, true);
+    assert!(again.see(&line(7)).is_none_or(|(seen, how)| (seen, how) == (id, Seen::Settled)));
+    assert_eq!(again.kinds.get(id).and_then(Kind::judged), Some(What::Investigate));
+}
+
+#[test]
+fn the_id_of_a_template_that_is_another_ones_by_now_is_not_believed() {
+    let mut before = Bench::new(100);
+    let (id, _) = before.see(&record("cart", "warn", "the disk is slow")).expect("new");
+    before.judge(id, What::Ignore);
+    let (_, note) = verdicts::encode(
+        id,
+        before.kinds.get(id).expect("held"),
+        &match &before.kinds.get(id).expect("held").state {
+            State::Judged(judgement) => judgement.clone(),
+            other => panic!("{other:?}"),
+        },
+    )
+    .expect("a note");
+    let (novel, template, judgement) = verdicts::decode(&note).expect("a verdict");
+    assert_eq!(template, 0, "its line tells");
+    let mut after = Bench::new(100);
+    let (other, _) = after.see(&record("mail", "warn", "a mailbox is full")).expect("new");
+    after.kinds.restore(&novel, other, judgement, None, &after.intake.known);
+    assert!(matches!(after.kinds.get(other).expect("held").state, State::Waiting { .. }));
+    assert_eq!(after.kinds.len(), 2);
 }
