@@ -14,6 +14,9 @@ use crate::store::Loaded;
 /// Format of the rows; a store of another version is moved aside.
 const FORMAT: i64 = 1;
 
+/// A number beyond it is no number of ours: there is room to go on from every one below.
+const NUMBER_MAX: u64 = 1 << 62;
+
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, sum INTEGER);
@@ -89,8 +92,11 @@ pub(super) fn open_and_load(path: &Path, seed: u64) -> Result<Opened, OpenError>
         return Err(OpenError::Unsound(format!("format {format}, this program writes {FORMAT}")));
     }
     let seed = meta("seed")?.unwrap_or(0) as u64;
-    let covered = meta("covered")?.map(|seq| seq as u64);
-    let (journal, unreadable) = read(&connection, Table::Journal)?;
+    let covered = meta("covered")?.map(|seq| seq as u64).filter(|seq| *seq < NUMBER_MAX);
+    let (mut journal, mut unreadable) = read(&connection, Table::Journal)?;
+    let readable = journal.len();
+    journal.retain(|(key, _)| number(key).is_some_and(|number| number < NUMBER_MAX));
+    unreadable += readable - journal.len();
     let mut damaged = 0;
     let mut rows = |table| {
         read(&connection, table).map(|(rows, unsound)| {
@@ -110,9 +116,8 @@ pub(super) fn open_and_load(path: &Path, seed: u64) -> Result<Opened, OpenError>
     let missing = (last + 1).saturating_sub(first).saturating_sub(there);
     // Unreadable ones are missing, too, unless it is the first or the last of them.
     damaged += usize::try_from(missing).unwrap_or(usize::MAX).max(unreadable);
-    let by_id =
-        |rows: Vec<(Key, Vec<u8>)>| rows.into_iter().filter_map(|(k, body)| Some((number(&k)?, body))).collect();
-    let by_label = |rows: Vec<(Key, Vec<u8>)>| {
+    let by_id = |rows: Rows| rows.into_iter().filter_map(|(k, body)| Some((number(&k)?, body))).collect();
+    let by_label = |rows: Rows| {
         rows.into_iter().filter_map(|(key, body)| match key {
             Key::Label(label) => Some((label, body)),
             Key::Id(_) => None,
@@ -147,8 +152,11 @@ fn add_sums(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The sound rows of a table, by key, and how many are damaged: one costs itself only.
-fn read(connection: &Connection, table: Table) -> rusqlite::Result<(Vec<(Key, Vec<u8>)>, usize)> {
+/// Those of a table, by key.
+type Rows = Vec<(Key, Vec<u8>)>;
+
+/// The sound rows of a table, and how many are damaged: one costs itself only.
+fn read(connection: &Connection, table: Table) -> rusqlite::Result<(Rows, usize)> {
     let (name, column) = (table.name(), table.key());
     let mut statement = connection.prepare(&format!("SELECT {column}, body, sum FROM {name} ORDER BY {column}"))?;
     let mut found = statement.query([])?;

@@ -122,4 +122,15 @@ fn a_row_that_is_changed_or_missing_behind_our_back_is_left_out_and_counted() {
     change("DELETE FROM journal WHERE seq IN (2, 3)");
     let (_, loaded) = open(&path);
     assert_eq!((loaded.journal.len(), loaded.damaged), (2, 1 + 2), "one unreadable row, and a gap of two");
+    for covered in [-1, i64::MAX, i64::MIN] {
+        change(&format!(
+            "INSERT OR REPLACE INTO meta VALUES ('covered', {covered}); UPDATE journal SET seq = {covered}, sum = NULL WHERE seq = 4;"
+        ));
+        let (mut store, loaded) = open(&path);
+        assert_eq!(loaded.journal, vec![vec![1]], "a number that cannot be is none");
+        store.write(&Transaction { journal: Some(vec![4]), ..Transaction::default() }).expect("writes");
+        drop(store);
+        change(&format!("DELETE FROM journal WHERE seq = {covered}"));
+        change("UPDATE journal SET seq = 4 WHERE seq = 2");
+    }
 }
