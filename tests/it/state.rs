@@ -11,6 +11,7 @@ use crate::world::bucket::{BUCKET, BucketStandIn, KEY_ID, Mood, ROLE_TOKEN, SECR
 use crate::world::eventually;
 use crate::world::http::{delete, get, get_json};
 use crate::world::program::Program;
+use crate::world::slack::{BOT_TOKEN, SlackStandIn};
 
 const OBJECT: &str = "prod/state.json";
 
@@ -132,6 +133,35 @@ fn what_changed_since_the_last_write_is_kept_when_the_program_is_stopped() {
     program.restart();
     wait_ready(&program);
     assert_eq!(watch(program.control_addr(), "three")["origin"], "api");
+}
+
+#[test]
+fn a_message_that_nobody_could_be_sent_is_sent_by_the_next_task_and_says_that_it_may_be_a_repeat() {
+    let slack = SlackStandIn::start();
+    let settings = |api: &str| {
+        let slack = format!("[slack]\nbot_token = \"{BOT_TOKEN}\"\nchannel = \"#alerts\"\napi_url = \"{api}\"\n");
+        with(&format!("{slack}[store]\nstate_url = \"kept\"\nstate_seconds = 1\n"))
+    };
+    // Nobody listens there.
+    let mut program = start(&settings("http://127.0.0.1:1/api"));
+    post(&program, flood("checkout", 20));
+    eventually("escalation and message are kept", SOON, || {
+        in_folder(&program).filter(|kept| len(kept, "escalations") == 1 && len(kept, "messages") == 1)
+    });
+    program.kill9();
+    lose_store(&program);
+    program.set_config(&settings(&slack.api_url()));
+    program.restart();
+    wait_ready(&program);
+    let messages = slack.wait_messages(1);
+    assert!(messages[0].text.contains("[E1]") && messages[0].text.contains("may repeat:"), "{messages:#?}");
+    post(&program, flood("checkout", 20));
+    post(&program, flood("cart", 20));
+    let messages = slack.wait_messages(2);
+    assert!(messages[1].text.contains("[E2]"), "no second one of the first: {messages:#?}");
+    eventually("nothing waits any more, as far as is kept", SOON, || {
+        in_folder(&program).filter(|kept| len(kept, "messages") == 0 && len(kept, "escalations") == 2)
+    });
 }
 
 #[test]
