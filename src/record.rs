@@ -236,6 +236,7 @@ impl Reader {
                 return each(Piece::Blank);
             }
         }
+        let first = at;
         loop {
             let mut own = recycled(std::mem::take(&mut self.own));
             let mut envelope = Envelope::default();
@@ -252,7 +253,9 @@ impl Reader {
                         // Its brackets are known to match; a fault further in hides what follows it.
                         let _read = within.object(span.start(), each);
                     });
-                    if self.remembers && !array && !cut && walker.blanks(after) == line.len() {
+                    // Of two objects on a line the second is not all that it says.
+                    let is_all = at == first && walker.blanks(after) == line.len();
+                    if self.remembers && !array && !cut && is_all {
                         // `None`: a line like this one is read whole each time.
                         let _learnt = self.shapes.learn(line, at..after, &envelope, &own);
                     }

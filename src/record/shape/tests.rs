@@ -127,6 +127,16 @@ fn a_log_that_seems_to_end_elsewhere_is_read_anew() {
 }
 
 #[test]
+fn two_objects_on_a_line_are_two_records_however_often_they_come() {
+    let one = |log: &str| format!("{{\"date\":1759306324.5,{CONTAINER},\"log\":\"{log}\"}}");
+    let lines = [one("a"), one("a") + &one("a"), one("a") + " " + &one("b"), one("b")];
+    check(&lines.map(String::into_bytes), false);
+    let twice = (one("a") + &one("a")).into_bytes();
+    let mut reader = Reader::of_many();
+    assert_eq!([1, 2, 3].map(|_| read(&mut reader, &twice, false).0.len()), [2, 2, 2]);
+}
+
+#[test]
 fn more_shapes_than_there_is_room_for_are_all_read() {
     let lines: Vec<Vec<u8>> = (0..3 * SHAPES_MAX)
         .map(|n| format!("{{\"date\":1.5,\"container_id\":\"{n:04}{:060}\",\"log\":\"x\"}}", 0).into_bytes())
