@@ -205,8 +205,10 @@ pub(crate) fn run(plan: &Plan) -> Tally {
     let mut program = Program::start(&config());
     let proxy = Proxy::start(program.ingest(), weather(plan.seed));
     let patience = Duration::from_millis(500);
-    let plain = Forwarder::start(program.ingest(), Settings { gzip: plan.seed % 2 == 1, ..Settings::default() });
-    let through = Settings { answer_timeout: patience, gzip: plan.seed % 2 == 0, ..Settings::default() };
+    // One of the two senders compresses.
+    let odd = !plan.seed.is_multiple_of(2);
+    let plain = Forwarder::start(program.ingest(), Settings { gzip: odd, ..Settings::default() });
+    let through = Settings { answer_timeout: patience, gzip: !odd, ..Settings::default() };
     let shaken = Forwarder::start(Address::new(proxy.address()), through);
     let mut sent = BTreeMap::new();
     for kill in 1..=plan.kills {
