@@ -25,12 +25,14 @@ locals {
     EMBERWATCH_SERVER_CONTROL_TOKEN = var.secret_arns.control
     EMBERWATCH_SLACK_BOT_TOKEN      = var.secret_arns.slack
   }
+  task_role   = var.efs != null || var.state != null
   environment = { EMBERWATCH_SLACK_CHANNEL = var.slack_channel }
+  state       = var.state == null ? [] : [{ name = "EMBERWATCH_STORE_STATE_URL", value = "s3://${var.state.bucket}/${var.state.prefix}" }]
   # `jsondecode` gives containers with and without some keys: each is changed by itself, then all are JSON again.
   containers = [for container in local.definition.containerDefinitions : container.name != "emberwatch" ? jsonencode(container) : jsonencode(merge(container, {
     image       = var.image
     secrets     = [for name, arn in local.secrets : { name = name, valueFrom = arn }]
-    environment = [for e in container.environment : { name = e.name, value = lookup(local.environment, e.name, e.value) }]
+    environment = concat([for e in container.environment : { name = e.name, value = lookup(local.environment, e.name, e.value) }], local.state)
   }))]
 }
 
@@ -46,7 +48,7 @@ resource "aws_ecs_task_definition" "emberwatch" {
   cpu                      = local.definition.cpu
   memory                   = local.definition.memory
   execution_role_arn       = aws_iam_role.execution.arn
-  task_role_arn            = var.efs == null ? null : aws_iam_role.task[0].arn
+  task_role_arn            = local.task_role ? aws_iam_role.task[0].arn : null
   container_definitions    = "[${join(",", local.containers)}]"
 
   runtime_platform {
@@ -107,5 +109,5 @@ resource "aws_ecs_service" "emberwatch" {
   }
 
   # Or the first task starts before it may read its secrets.
-  depends_on = [aws_iam_role_policy.secrets, aws_iam_role_policy_attachment.execution, aws_iam_role_policy.efs]
+  depends_on = [aws_iam_role_policy.secrets, aws_iam_role_policy_attachment.execution, aws_iam_role_policy.efs, aws_iam_role_policy.state]
 }

@@ -1,4 +1,4 @@
-# Emberwatch itself asks nothing of AWS. The execution role is the agent's: image, logs, these three secrets.
+# Emberwatch itself asks nothing of AWS but for what may keep its state. The execution role is the agent's: image, logs, these three secrets.
 
 data "aws_iam_policy_document" "tasks" {
   statement {
@@ -40,9 +40,9 @@ resource "aws_iam_role_policy" "secrets" {
   policy = data.aws_iam_policy_document.secrets.json
 }
 
-# For the access point of EFS alone.
+# For the access point of EFS, or the bucket, and for nothing else.
 resource "aws_iam_role" "task" {
-  count              = var.efs == null ? 0 : 1
+  count              = local.task_role ? 1 : 0
   name               = "${var.name}-task"
   assume_role_policy = data.aws_iam_policy_document.tasks.json
 }
@@ -60,4 +60,29 @@ resource "aws_iam_role_policy" "efs" {
   name   = "store"
   role   = aws_iam_role.task[0].id
   policy = data.aws_iam_policy_document.efs[0].json
+}
+
+data "aws_iam_policy_document" "state" {
+  count = var.state == null ? 0 : 1
+  statement {
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["arn:aws:s3:::${var.state.bucket}/${var.state.prefix}/*"]
+  }
+  # Without it S3 says 403 of an object that is not there.
+  statement {
+    actions   = ["s3:ListBucket"]
+    resources = ["arn:aws:s3:::${var.state.bucket}"]
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["${var.state.prefix}/*"]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "state" {
+  count  = var.state == null ? 0 : 1
+  name   = "state"
+  role   = aws_iam_role.task[0].id
+  policy = data.aws_iam_policy_document.state[0].json
 }

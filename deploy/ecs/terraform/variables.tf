@@ -87,3 +87,12 @@ variable "efs" {
   })
   default = null
 }
+
+variable "state" {
+  description = "Keeps the small state in a bucket over a replaced task (docs/state.md); null: it goes with the task."
+  type = object({
+    bucket = string
+    prefix = string # one for each installation
+  })
+  default = null
+}

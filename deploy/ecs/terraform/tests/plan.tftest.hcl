@@ -110,6 +110,26 @@ run "with_a_store_that_stays" {
   }
 }
 
+run "with_a_state_that_stays" {
+  command = apply
+
+  variables {
+    state = { bucket = "logs", prefix = "emberwatch/prod" }
+  }
+  assert {
+    condition     = contains(jsondecode(output.container_definitions)[0].environment, { name = "EMBERWATCH_STORE_STATE_URL", value = "s3://logs/emberwatch/prod" })
+    error_message = "the task is told of the bucket"
+  }
+  assert {
+    condition     = length(aws_iam_role.task) == 1 && length(aws_iam_role_policy.state) == 1 && length(aws_iam_role_policy.efs) == 0
+    error_message = "its role may use that prefix alone"
+  }
+  assert {
+    condition     = aws_ecs_service.emberwatch.deployment_minimum_healthy_percent == 100
+    error_message = "the new task still comes first"
+  }
+}
+
 run "another_architecture_is_refused" {
   command = plan
 
