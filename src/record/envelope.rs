@@ -108,7 +108,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// For what is to be put into it.
-    fn to_fill(&mut self) -> &mut Read<'a> {
+    fn filling(&mut self) -> &mut Read<'a> {
         let values = |known: Known<'a>| std::array::from_fn(|slot| known.of_envelope(2 + slot));
         let alike = &mut self.alike;
         self.read.get_or_insert_with(|| match alike.take() {
@@ -118,7 +118,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn slot(&mut self, slot: Slot) -> &mut Option<Value<'a>> {
-        let [id, name, source, stream, host, cluster, task, definition] = &mut self.to_fill().values;
+        let [id, name, source, stream, host, cluster, task, definition] = &mut self.filling().values;
         match slot {
             Slot::ContainerId => id,
             Slot::ContainerName => name,
@@ -131,8 +131,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    fn rare_to_fill(&mut self) -> &mut Rare<'a> {
-        self.to_fill().rare.get_or_insert_default()
+    fn rare_filling(&mut self) -> &mut Rare<'a> {
+        self.filling().rare.get_or_insert_default()
     }
 
     /// Keeps `field` if it is the envelope's; of equal keys the last one counts.
@@ -150,15 +150,15 @@ impl<'a> Envelope<'a> {
             b"ecs_task_definition" => self.slot(Slot::Definition),
             b"kubernetes" => match field.value {
                 Value::Object(span) => {
-                    self.rare_to_fill().kubernetes = Some(span);
+                    self.rare_filling().kubernetes = Some(span);
                     return true;
                 }
                 _ => return false,
             },
-            b"partial_message" => &mut self.rare_to_fill().partial_message,
-            b"partial_id" => &mut self.rare_to_fill().partial_id,
-            b"partial_ordinal" => &mut self.rare_to_fill().partial_ordinal,
-            b"partial_last" => &mut self.rare_to_fill().partial_last,
+            b"partial_message" => &mut self.rare_filling().partial_message,
+            b"partial_id" => &mut self.rare_filling().partial_id,
+            b"partial_ordinal" => &mut self.rare_filling().partial_ordinal,
+            b"partial_last" => &mut self.rare_filling().partial_last,
             // Added by newer Fluent Bits (group attributes); nobody's log text.
             b"__internal__" => return true,
             _ => return false,
@@ -179,7 +179,7 @@ impl<'a> Envelope<'a> {
         if let Some(Value::Object(labels)) = cube.labels {
             walk(labels, &mut |field| cube.take_label(&field));
         }
-        self.rare_to_fill().cube = Some(cube);
+        self.rare_filling().cube = Some(cube);
     }
 
     /// The Kubernetes filter's map, for who looks for a path in it.

@@ -65,7 +65,7 @@ enum Test {
     NotEqual(Operand),
     Compare(Order, Operand),
     In(Vec<Operand>),
-    Contains(Contained),
+    Contains(Box<Contained>),
     StartsWith(Box<[u8]>),
     EndsWith(Box<[u8]>),
     /// Linear in the text, whatever both are.
@@ -272,7 +272,8 @@ fn test(op: &Op) -> Test {
         Op::Lte(literal) => Test::Compare(Order::AtMost, operand(literal)),
         Op::In(literals) => Test::In(literals.iter().map(operand).collect()),
         Op::Contains(text) => {
-            Test::Contains(Contained { finder: Finder::new(text).into_owned(), is_plain: is_plain(text.as_bytes()) })
+            let finder = Finder::new(text).into_owned();
+            Test::Contains(Box::new(Contained { finder, is_plain: is_plain(text.as_bytes()) }))
         }
         Op::StartsWith(text) => Test::StartsWith(text.as_bytes().into()),
         Op::EndsWith(text) => Test::EndsWith(text.as_bytes().into()),
