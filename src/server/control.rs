@@ -237,7 +237,7 @@ impl Control {
     async fn post_watch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let value = match read_json(request).await {
             Ok(value) => value,
-            Err(answer) => return answer,
+            Err((code, message)) => return respond::error(StatusCode::BAD_REQUEST, code, &message, None),
         };
         let mut faults: Vec<Fault> = Vec::new();
         let Some(rule) = Rule::from_json(&value, "", &mut faults).filter(|_| faults.is_empty()) else {
@@ -335,18 +335,17 @@ fn word(phase: WindowPhase) -> &'static str {
     }
 }
 
-/// The whole body as JSON, or what is answered instead.
+/// The whole body as JSON, or the code and message of what is answered instead.
 #[expect(clippy::disallowed_methods, reason = "Limited, and small")]
-async fn read_json(request: Request<Incoming>) -> Result<Value, Response<Full<Bytes>>> {
-    let bad = |code, message: &str| Err(respond::error(StatusCode::BAD_REQUEST, code, message, None));
+async fn read_json(request: Request<Incoming>) -> Result<Value, (&'static str, String)> {
     let body = match tokio::time::timeout(BODY_TIME, Limited::new(request.into_body(), BODY_MAX).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Err(_) => return bad("bad_body", &format!("the body took longer than {} s", BODY_TIME.as_secs())),
+        Err(_) => return Err(("bad_body", format!("the body took longer than {} s", BODY_TIME.as_secs()))),
         Ok(Err(error)) => {
-            return bad("bad_body", &format!("the body cannot be read, or is larger than {BODY_MAX} bytes: {error}"));
+            return Err(("bad_body", format!("the body cannot be read, or is larger than {BODY_MAX} bytes: {error}")));
         }
     };
-    serde_json::from_slice(&body).or_else(|error| bad("bad_json", &format!("the body is no JSON: {error}")))
+    serde_json::from_slice(&body).map_err(|error| ("bad_json", format!("the body is no JSON: {error}")))
 }
 
 /// The first fault as the error, and all of them beside it.

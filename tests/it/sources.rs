@@ -299,7 +299,7 @@ fn frames_and_trees_that_lead_elsewhere_lead_nowhere() {
     deploy(&program, "cart", &commit);
     let up = "../".repeat(30);
     let frames = [
-        format!("{up}{}", &secret.display().to_string()[1..]),
+        format!("{up}{}", secret.display().to_string().trim_start_matches('/')),
         secret.display().to_string(),
         "/app/linked.py".to_owned(),
         "/app/large.py".to_owned(),
@@ -379,7 +379,7 @@ fn the_revision_that_records_name_tells_the_commit_and_a_small_budget_keeps_what
     let service = format!(
         "[investigation]\nmax_bytes = 16384\nsource_seconds = 60\n\n[[service]]\nname = \"cart\"\nrepository = \"{place}\"\ncommit = \"{before}\"\n\
          revisions = {{ \"cart:42\" = \"{}\" }}\n\n",
-        &after[..10]
+        after.get(..10).expect("a hash")
     );
     let program = start(&service);
     let outer =

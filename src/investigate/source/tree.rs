@@ -188,8 +188,9 @@ mod tests {
 
     #[test]
     fn links_submodules_and_other_files_are_not_held() {
-        let listed = b"120000 blob 01\ta.py\0160000 commit 02\tb.py\0040000 tree 03\tc.py\0100644 blob 04\tREADME\0\
-            100644 blob 05\t\xff.py\0garbage\0100755 blob 06\td.py\0";
+        let listed =
+            b"120000 blob 01\ta.py\x00160000 commit 02\tb.py\x00040000 tree 03\tc.py\x00100644 blob 04\tREADME\x00\
+            100644 blob 05\t\xff.py\x00garbage\x00100755 blob 06\td.py\x00";
         let tree = Tree::read(listed);
         assert_eq!(tree.held, 1);
         assert_eq!(found(&tree, "/app/d.py:1", ""), ["d.py"]);

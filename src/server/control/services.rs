@@ -79,7 +79,7 @@ impl Control {
     async fn put_service(&self, name: &str, request: Request<Incoming>) -> Answer {
         let mut value = match read_json(request).await {
             Ok(value) => value,
-            Err(answer) => return answer,
+            Err((code, message)) => return respond::error(StatusCode::BAD_REQUEST, code, &message, None),
         };
         if let Some(fields) = value.as_object_mut() {
             match fields.get("name") {
@@ -100,7 +100,7 @@ impl Control {
     async fn deploy(&self, name: &str, cluster: Option<&str>, request: Request<Incoming>) -> Answer {
         let value = match read_json(request).await {
             Ok(value) => value,
-            Err(answer) => return answer,
+            Err((code, message)) => return respond::error(StatusCode::BAD_REQUEST, code, &message, None),
         };
         let commit = value.get("commit").cloned().unwrap_or_default();
         let Some(commit) = commit.as_str().filter(|commit| is_commit(commit)).map(str::to_owned) else {

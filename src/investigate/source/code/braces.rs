@@ -405,7 +405,7 @@ impl Reader<'_> {
 fn function(head: &str, language: Language) -> Option<Option<String>> {
     let head = head.trim();
     match language {
-        Language::Rust => after_word(head, "fn").map(|rest| ident(rest)),
+        Language::Rust => after_word(head, "fn").map(ident),
         Language::Go => {
             let rest = after_word(head, "func")?;
             // A receiver stands in brackets before the name; without a name it is a closure.

@@ -18,8 +18,8 @@ fn what_a_commit_holds_is_read_and_who_touched_it() {
     let mirrors = mirrors(forge.home.path(), "git");
     let place = mirrors.with(&forge.location(), &[second.clone(), first.clone()], soon()).expect("fetched");
     let repository = Repository { git: mirrors.git(), folder: &place, deadline: soon() };
-    assert_eq!(repository.commit(&second[..9]), Ok(second.clone()));
-    for none in ["0000000", "main", "HEAD", "-x", &second[..6]] {
+    assert_eq!(repository.commit(second.get(..9).expect("a hash")), Ok(second.clone()));
+    for none in ["0000000", "main", "HEAD", "-x", second.get(..6).expect("a hash")] {
         assert!(matches!(repository.commit(none), Err(Failed::Unknown(_))), "{none}");
     }
     let (listed, cut) = repository.tree(&second).expect("a list");
@@ -133,14 +133,14 @@ fn names_that_look_like_options_or_hashes_are_only_names() {
     let first = forge.commit("--exec=touch");
     let second = forge.commit("More");
     // A branch that is called as the other commit begins.
-    forge.git(&["update-ref", &format!("refs/heads/{}", &first[..8]), &second]);
+    forge.git(&["update-ref", &format!("refs/heads/{}", first.get(..8).expect("a hash")), &second]);
     forge.git(&["update-ref", "refs/heads/--upload-pack=touch", &second]);
     forge.git(&["update-ref", &format!("refs/heads/{}", "ab".repeat(8)), &second]);
     let mirrors = mirrors(forge.home.path(), "git");
     let place = mirrors.with(&forge.location(), std::slice::from_ref(&second), soon()).expect("fetched");
     let repository = Repository { git: mirrors.git(), folder: &place, deadline: soon() };
     assert!(matches!(repository.commit(&"ab".repeat(8)), Err(Failed::Unknown(_))));
-    assert_ne!(repository.commit(&first[..8]), Ok(second.clone()), "never another commit");
+    assert_ne!(repository.commit(first.get(..8).expect("a hash")), Ok(second.clone()), "never another commit");
     for path in ["--output=touched.py", ":(top)magic.py"] {
         let touched = repository.touched(&second, path, 5).expect("a log");
         assert_eq!(touched.iter().map(|c| c.subject.as_str()).collect::<Vec<_>>(), ["--exec=touch"], "{path}");
