@@ -235,7 +235,7 @@ fn signed_badly(method: &str, path: &str, request: &http::Message) -> Option<Str
         return Some("the session is not signed".into());
     }
     let date = header("x-amz-date");
-    if scope != format!("{}/{REGION}/s3/aws4_request", &date[..8.min(date.len())]) {
+    if scope != format!("{}/{REGION}/s3/aws4_request", date.split('T').next().unwrap_or_default()) {
         return Some(format!("another scope: {scope}"));
     }
     let payload = hex(digest::digest(&digest::SHA256, &request.body).as_ref());
