@@ -29,8 +29,11 @@ use emberwatch::triage::verdict;
 use emberwatch::watch::rule::Rule;
 use emberwatch::watch::{Origin, Watch, WatchSet, builtin};
 
-/// Every function, with the name of its target.
-pub const ALL: [(&str, fn(&[u8])); 9] = [
+/// A function, and the name of its target.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every function.
+pub const ALL: [Target; 9] = [
     ("body", body),
     ("config", config),
     ("fluent_bit", fluent_bit),
