@@ -484,7 +484,10 @@ fn believe(prompt: &str) -> String {
 pub(crate) fn verdicts_in(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices(['{', '[']).take(20) {
-        let Some(Ok(value)) = Deserializer::from_str(text.get(at..).unwrap_or_default()).into_iter::<Value>().next() else { continue };
+        let Some(Ok(value)) = Deserializer::from_str(text.get(at..).unwrap_or_default()).into_iter::<Value>().next()
+        else {
+            continue;
+        };
         match value {
             Value::Object(fields) if fields.contains_key("action") => found.push(Value::Object(fields)),
             Value::Object(fields) => {
