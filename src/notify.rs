@@ -1,6 +1,6 @@
 //! The last stage: a notice about an escalation becomes something a person reads.
 //!
-//! A [`Notice`] comes out of the outbox, is rendered for one
+//! A [`Notice`](notice::Notice) comes out of the outbox, is rendered for one
 //! destination, and is sent until it is known to have arrived. One task per
 //! destination runs [`deliver`](deliver::deliver), so a stuck one holds nobody
 //! else up, and what a destination hears, it hears in order.

@@ -3,7 +3,7 @@
 //! A repository is written by others, and git does much that its contents ask for. Each call is made so that none of
 //! that happens: a bare repository of our own without hooks, no configuration but what stands here, one protocol, no
 //! submodules, filters, external differs, prompts or pagers; an empty environment; arguments that are constants,
-//! commits in hexadecimal, an address that [`Location`](crate::registry::location::Location) let through, and paths behind `--`
+//! commits in hexadecimal, an address that [`Location`] let through, and paths behind `--`
 //! that are taken as they are. Each call has a deadline, after which it and all that it started are killed, and a bound
 //! on what it may print. Nothing here panics or waits without end, whatever git is or does.
 
