@@ -18,12 +18,13 @@ pub mod deliver;
 pub mod digest;
 pub mod notice;
 pub mod slack;
+pub mod stdout;
 pub mod text;
 
 use alerts::Alerts;
 use deliver::{Destination, Message, Sent};
 use slack::{SlackBot, SlackTarget, SlackWebhook};
-use text::Stdout;
+use stdout::Stdout;
 
 /// Where notices go.
 pub enum Channel {
