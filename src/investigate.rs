@@ -42,6 +42,9 @@ const TRIES_MAX: u32 = 5;
 const FIRST_PAUSE_MS: i64 = 1000;
 /// Between two tries to have the outcome stored.
 const STORE_PAUSE_MS: i64 = 1000;
+/// The records of a batch go round a moment after it has counted: a dossier that is due at once waits so long for one
+/// that a watch counted.
+const GRACE_MS: i64 = 1000;
 /// Revisions told of one service.
 const REVISIONS_MAX: usize = 10;
 
@@ -152,7 +155,12 @@ impl Worker {
     /// Those due, the last one first: the most severe, and of these the oldest.
     fn due(&self, all: bool) -> Vec<u64> {
         let now_ms = (self.parts.clock)();
-        let mut due: Vec<&Waiting> = self.waiting.iter().filter(|waiting| all || waiting.due_ms <= now_ms).collect();
+        let keeps_records = self.parts.recents.bounds().records > 0;
+        let is_due = |waiting: &Waiting| {
+            let is_early = keeps_records && !waiting.around.iter().any(|record| record.matched);
+            waiting.due_ms.saturating_add(if is_early { GRACE_MS } else { 0 }) <= now_ms
+        };
+        let mut due: Vec<&Waiting> = self.waiting.iter().filter(|waiting| all || is_due(waiting)).collect();
         due.sort_by_key(|w| (w.escalation.severity, std::cmp::Reverse((w.escalation.opened_ms, w.escalation.id))));
         due.iter().map(|waiting| waiting.escalation.id).collect()
     }
