@@ -12,6 +12,7 @@ pub mod dossier;
 pub mod markdown;
 pub mod shelf;
 pub mod source;
+pub mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
