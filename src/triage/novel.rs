@@ -3,8 +3,10 @@
 //!
 //! A record's [`sketch`](super::sketch) is looked up in the table of known ones. Nearly all are there: counted
 //! and done. Of the others the first of each sketch is kept with a count a second, up to a bound per batch, and
-//! handed to triage once the batch has counted. Nothing here waits, and what has no room is offered again the
-//! next time it comes.
+//! handed to triage once the batch has counted; of those of which triage holds a line only the count
+//! ([`waiting`]). Nothing here waits, and what has no room is offered again the next time it comes.
+
+mod waiting;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -23,6 +25,7 @@ use crate::record::level::Level;
 use crate::record::stripped::Sample;
 use crate::record::text::Text;
 use crate::record::{Body, Derived, Record};
+use waiting::{OF_BATCH_MAX, Tallies, Tally, USUAL, Waiting};
 
 /// Sketches that one batch hands on, and bytes of their lines.
 const KINDS_MAX: usize = 256;
@@ -64,6 +67,7 @@ pub struct Intake {
     /// Sketches whose line is stored already.
     noted: Known,
     queue: mpsc::Sender<Vec<Novel>>,
+    waiting: Waiting,
     /// Sketches whose note was stored and of which triage was not told. A plain lock: held for a push or a take.
     orphans: Mutex<Vec<u64>>,
     /// Of the store's life, mixed into every sketch: nobody outside can make two lines that share one.
@@ -76,6 +80,8 @@ pub struct Intake {
 pub struct Novelties {
     intake: Arc<Intake>,
     novel: HashMap<u64, Novel, BuildHasherDefault<AsItIs>>,
+    /// Of those that triage holds a line of.
+    waiting: Tallies,
     bytes: usize,
     dropped: u64,
     seed: u64,
@@ -134,6 +140,7 @@ impl Intake {
                 held,
                 noted,
                 queue,
+                waiting: Waiting::default(),
                 orphans: Mutex::default(),
                 seed: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
@@ -162,8 +169,14 @@ impl Intake {
         std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Lines that came of kinds of which triage holds one, since the last look.
+    pub fn take_waiting(&self) -> Vec<Novel> {
+        self.waiting.take()
+    }
+
     /// Of a batch that has counted. Never waits.
-    pub fn offer(&self, novel: Vec<Novel>, dropped: u64) {
+    fn offer(&self, novel: Vec<Novel>, waiting: Tallies, dropped: u64) {
+        let dropped = dropped + self.waiting.add(waiting);
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
         if novel.is_empty() {
             return;
@@ -181,7 +194,7 @@ impl Intake {
 impl Novelties {
     pub fn new(intake: Arc<Intake>) -> Novelties {
         let seed = intake.seed.load(Ordering::Relaxed);
-        Novelties { intake, novel: HashMap::default(), bytes: 0, dropped: 0, seed }
+        Novelties { intake, novel: HashMap::default(), waiting: Tallies::default(), bytes: 0, dropped: 0, seed }
     }
 
     /// `origin`: its [`origin_hash`].
@@ -192,19 +205,24 @@ impl Novelties {
             return;
         }
         let second = time_ms.div_euclid(1000);
+        if let Some(tally) = self.waiting.get_mut(&sketch) {
+            tally.count(second);
+            return;
+        }
         if let Some(held) = self.novel.get_mut(&sketch) {
             held.count(second);
             return;
         }
-        if self.novel.len() >= KINDS_MAX || self.bytes >= BYTES_MAX {
-            self.dropped += 1;
+        if self.waiting.len() < OF_BATCH_MAX && self.intake.held.hit(sketch) {
+            if self.waiting.is_empty() {
+                // Where one waits, many do: once, rather than grow by and by.
+                self.waiting.reserve(USUAL);
+            }
+            self.waiting.insert(sketch, Tally::new(shape, level as u8, second));
             return;
         }
-        if self.intake.held.hit(sketch) {
-            let (cluster, service, revision) = (String::new(), String::new(), 0);
-            let counts = vec![(second, 1)];
-            let novel = Novel { sketch, cluster, service, revision, shape, level: level as u8, counts, sample: None };
-            self.novel.insert(sketch, novel);
+        if self.novel.len() >= KINDS_MAX || self.bytes >= BYTES_MAX {
+            self.dropped += 1;
             return;
         }
         // Nothing new: the rest of something that began elsewhere.
@@ -238,13 +256,15 @@ impl Novelties {
     }
 
     /// The batch has counted.
-    pub fn hand_over(self) {
+    pub fn hand_over(mut self) {
         let (intake, dropped) = (self.intake.clone(), self.dropped);
-        intake.offer(self.into_novel(), dropped);
+        let waiting = std::mem::take(&mut self.waiting);
+        intake.offer(self.into_novel(), waiting, dropped);
     }
 
     pub(super) fn into_novel(self) -> Vec<Novel> {
-        let mut novel: Vec<Novel> = self.novel.into_values().collect();
+        let waiting = self.waiting.into_iter().map(|(sketch, tally)| tally.into_novel(sketch));
+        let mut novel: Vec<Novel> = self.novel.into_values().chain(waiting).collect();
         novel.sort_by_key(|one| one.sketch);
         novel
     }

@@ -176,6 +176,7 @@ async fn run(parts: &mut Parts, held: &mut Option<Worker>) {
     while let Ok(batch) = inbox.try_recv() {
         worker.take(batch);
     }
+    worker.take_waiting();
     worker.keep_templates();
     for _ in 0..LAST_COMMITS_MAX {
         if worker.notes.is_empty() || !worker.flush().await {
@@ -255,6 +256,13 @@ impl Worker {
                     self.notes.insert(key.clone(), None);
                 }
             }
+        }
+    }
+
+    fn take_waiting(&mut self) {
+        let waiting = self.intake.take_waiting();
+        if !waiting.is_empty() {
+            self.take(waiting);
         }
     }
 
@@ -481,6 +489,7 @@ impl Worker {
 
     async fn tick(&mut self) {
         let now_ms = self.now_ms();
+        self.take_waiting();
         if self.swept.elapsed() >= SWEEP {
             self.sweep();
         }
