@@ -34,7 +34,7 @@ pub mod time;
 pub mod trace;
 pub mod wrapped;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use access::Access;
 use body::{docker_line, object_in, text_body};
@@ -119,6 +119,8 @@ pub struct Record<'a> {
     /// A text that has colours in it, without them.
     plain: Option<&'a [u8]>,
     known: Known<'a>,
+    /// Joins, rules and triage ask for it, and the text of a line is read for it.
+    level: Cell<Option<Level>>,
     /// What its trace says, if it holds one; read when first asked for.
     exception: &'a OnceCell<Option<Exception>>,
 }
@@ -188,6 +190,7 @@ impl<'a> Record<'a> {
             inner: Vec::new(),
             body,
             plain: None,
+            level: Cell::new(None),
             known,
             exception,
         }
@@ -275,6 +278,7 @@ impl<'a> Record<'a> {
             body,
             plain,
             known,
+            level: Cell::new(None),
             exception,
         }
     }
@@ -352,7 +356,11 @@ impl<'a> Record<'a> {
 
     /// How bad the line says it is; `info` where nothing says so.
     pub fn level(&self) -> Level {
-        self.stated_level().unwrap_or(Level::Info)
+        self.level.get().unwrap_or_else(|| {
+            let level = self.stated_level().unwrap_or(Level::Info);
+            self.level.set(Some(level));
+            level
+        })
     }
 
     /// The level, if something says it.

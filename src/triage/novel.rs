@@ -201,12 +201,14 @@ impl Novelties {
     pub fn take(&mut self, record: &Record<'_>, origin: u64, time_ms: i64) {
         let level = record.level();
         let (sketch, shape) = sketch_of(record, level, origin ^ self.seed);
-        if self.intake.known.hit(sketch) {
+        let second = time_ms.div_euclid(1000);
+        if !self.waiting.is_empty()
+            && let Some(tally) = self.waiting.get_mut(&sketch)
+        {
+            tally.count(second);
             return;
         }
-        let second = time_ms.div_euclid(1000);
-        if let Some(tally) = self.waiting.get_mut(&sketch) {
-            tally.count(second);
+        if self.intake.known.hit(sketch) {
             return;
         }
         if let Some(held) = self.novel.get_mut(&sketch) {
