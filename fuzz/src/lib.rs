@@ -91,7 +91,10 @@ fn staged(encoding: Encoding, body: &[u8], piece: usize) -> Option<(Tally, usize
     if rest.is_err() || !sound {
         return None;
     }
-    split.finish(|line| batch.line(line));
+    // Where a fault is seen, at its bytes or at the end, depends on the pieces.
+    if !split.finish(|line| batch.line(line)) {
+        return None;
+    }
     let finished = batch.finish(None, 0);
     assert_eq!(finished.tally.read(), finished.read, "every line ends once");
     Some((finished.tally, finished.staged.groups.len()))
