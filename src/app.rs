@@ -84,13 +84,23 @@ pub enum Failure {
 
 /// Unix milliseconds. The place that reads the wall clock; all else is given the time.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Runs until `stop` resolves.
 pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    run_telling(config, origin, |_| (), stop).await
+}
+
+/// The same, telling where senders are listened to.
+pub async fn run_telling(
+    config: Config,
+    origin: ConfigOrigin,
+    bound: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
     let start = |error: &dyn std::fmt::Display| Failure::Start(error.to_string());
     let metrics = Metrics::register().map_err(|e| start(&e))?;
     if let Some(text) = &config.failpoint {
@@ -130,6 +140,9 @@ pub async fn run(config: Config, origin: ConfigOrigin, stop: impl Future<Output 
         configuration = %origin,
         "listening"
     );
+    if let Some(address) = listeners.first().and_then(|listener| listener.socket.local_addr().ok()) {
+        bound(address);
+    }
     for listener in listeners {
         serving.push(tokio::spawn(serve(server.clone(), listener, stopped.clone())));
     }
@@ -410,7 +423,7 @@ fn destinations(config: &Config) -> Result<Vec<Channel>, reqwest::Error> {
         Some(slack) => {
             // The provider that the lock file holds. Installed twice only if a test wires two programs.
             rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
-            let client = slack::client(reqwest::Client::builder())?;
+            let client = slack::client(slack.target.builder())?;
             channels.push(Channel::slack(client, slack.target.clone()));
         }
         None => {

@@ -16,10 +16,11 @@
 //! [`state`] keeps the small part of what is stored somewhere else, too.
 //! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
 //! [`store`], [`redact`], [`registry`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
-//! [`fluent_bit`], which advises on the configuration of who sends, and [`ping`].
+//! [`fluent_bit`], which advises on the configuration of who sends, [`ping`], and [`demo`], which shows all of it at work.
 
 pub mod app;
 pub mod config;
+pub mod demo;
 pub mod server;
 pub mod state;
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use emberwatch::app::{self, Failure};
 use emberwatch::config::{self, Config, LogFormat, Origin, Sources, defaults, foreign};
+use emberwatch::demo::{self, screen::Screen};
 use emberwatch::fault::Faults;
 use emberwatch::fluent_bit::{self, Receiver};
 use emberwatch::ping;
@@ -35,8 +36,8 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
-const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready, or check --fluent-bit found something that loses, doubles\n\
-    or hurts; 2 wrong arguments; 69 a port or the store cannot be had; 70 a part of the program died; 78 a configuration\n\
+const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready, check --fluent-bit found something that loses, doubles or\n\
+    hurts, or a demo did not count what it had sent; 2 wrong arguments; 69 a port or the store cannot be had; 70 a part of the program died; 78 a configuration\n\
     has faults (all are printed) or cannot be read.";
 
 #[derive(Subcommand)]
@@ -49,6 +50,26 @@ enum Command {
         /// outputs, and how to mend it: classic, YAML, a Kubernetes ConfigMap, Helm values, or an ECS task definition. `-`: stdin.
         #[arg(long, value_name = "FILE")]
         fluent_bit: Option<PathBuf>,
+    },
+    /// Show what it does, on made-up traffic, in half a minute.
+    ///
+    /// Starts the real receiver in this process on a port of its own, sends it what a small fleet would log, takes
+    /// the fleet's database away and deploys something bad. The terminal shows lines a second, watches that fill,
+    /// what triage says of kinds of lines it has not seen, and each message as Slack would show it.
+    ///
+    /// Reaches nothing but 127.0.0.1, asks no model, writes no file, reads no configuration, ends by itself.
+    /// In a pipe, or with NO_COLOR set, it prints plain lines.
+    #[command(verbatim_doc_comment)]
+    Demo {
+        /// The same number sends the same lines.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// Go on listening after the end, to look around with curl; Ctrl-C ends it.
+        #[arg(long)]
+        stay: bool,
+        /// Plain lines on a terminal, too.
+        #[arg(long)]
+        plain: bool,
     },
     /// Ask a running receiver on this machine whether it is ready: for container health checks.
     Ping {
@@ -67,6 +88,11 @@ fn main() -> ExitCode {
             .collect::<BTreeMap<_, _>>(),
         cwd: std::env::current_dir().unwrap_or_default(),
     };
+    if let Some(Command::Demo { seed, stay, plain }) = arguments.command {
+        let plain =
+            plain || sources.env.contains_key("NO_COLOR") || sources.env.get("TERM").is_some_and(|t| t == "dumb");
+        return demo(demo::Settings { seed, stay }, Screen::stdout(plain));
+    }
     let (config, origin) = match config::load(&sources) {
         Ok(loaded) => loaded,
         Err(faults) => return refuse(&faults),
@@ -82,6 +108,27 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Ping { address } => ping(address, &config.server),
+        // Before the configuration, which it has none of.
+        Command::Demo { .. } => ExitCode::SUCCESS,
+    }
+}
+
+fn demo(settings: demo::Settings, screen: Screen) -> ExitCode {
+    let shown = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let shown = runtime.block_on(demo::run(settings, screen, asked_to_stop()));
+            runtime.shutdown_background();
+            shown
+        }
+        Err(error) => Err(Failure::Start(error.to_string())),
+    };
+    match shown {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_FAILED),
+        Err(failure) => {
+            say(&mut std::io::stderr(), &failure.to_string());
+            ExitCode::from(EXIT_SOFTWARE)
+        }
     }
 }
 

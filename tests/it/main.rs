@@ -7,6 +7,7 @@ mod captures;
 mod control;
 mod crashes;
 mod crowd;
+mod demo;
 mod doors;
 mod faults;
 mod framing;
