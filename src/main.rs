@@ -12,6 +12,8 @@ use emberwatch::config::{self, Config, LogFormat, Origin, Sources, defaults, for
 use emberwatch::demo::{self, screen::Screen};
 use emberwatch::fault::Faults;
 use emberwatch::fluent_bit::{self, Receiver};
+use emberwatch::notify::slack::SlackTarget;
+use emberwatch::notify::slack::rehearsal::{Ended, Step, rehearse};
 use emberwatch::ping;
 
 /// Exit codes, after sysexits(3). What was found in the logs never changes them.
@@ -71,12 +73,28 @@ enum Command {
         #[arg(long)]
         plain: bool,
     },
+    /// What concerns Slack: `slack test` sends a test message by the configuration's [slack].
+    Slack {
+        #[command(subcommand)]
+        command: SlackCommand,
+    },
     /// Ask a running receiver on this machine whether it is ready: for container health checks.
     Ping {
         /// Where it listens; by default what the configuration says.
         #[arg(long, value_name = "IP:PORT")]
         address: Option<SocketAddr>,
     },
+}
+
+#[derive(Subcommand)]
+enum SlackCommand {
+    /// Send a message that says it is a test, and tell what Slack made of it.
+    ///
+    /// By bot token: a message, a reply in its thread, an update of the message. By webhook: one message.
+    /// Exit codes: 0 all arrived; 1 Slack refuses, with what to do about it; 69 no answer, a fault at Slack or a
+    /// pause that it asks for: try again later; 78 no [slack] in the configuration, or faults in it.
+    #[command(verbatim_doc_comment)]
+    Test,
 }
 
 fn main() -> ExitCode {
@@ -108,6 +126,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Ping { address } => ping(address, &config.server),
+        Command::Slack { command: SlackCommand::Test } => slack_test(config),
         // Before the configuration, which it has none of.
         Command::Demo { .. } => ExitCode::SUCCESS,
     }
@@ -179,6 +198,48 @@ async fn asked_to_stop() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+fn slack_test(config: Config) -> ExitCode {
+    let Some(slack) = config.slack else {
+        let next = "no [slack] in the configuration: write bot_token and channel, or webhook_url (docs/slack.md)";
+        say(&mut std::io::stderr(), next);
+        return ExitCode::from(EXIT_CONFIG);
+    };
+    let place = match &slack.target {
+        SlackTarget::Webhook { .. } => None,
+        SlackTarget::Bot { channel, .. } => Some(channel.clone()),
+    };
+    let by = place.as_ref().map_or("webhook".to_owned(), |channel| format!("bot token, to {channel}"));
+    say(&mut std::io::stdout(), &format!("Slack by {by}"));
+    // The provider that the lock file holds.
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    let tell = |step: Step, fault: Option<&str>| {
+        say(&mut std::io::stdout(), &format!("  {:<22} {}", step.as_str(), fault.unwrap_or("arrived")));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map(|runtime| runtime.block_on(rehearse(slack.target, tell))) {
+        Ok(Ok(Ended::Well)) => {
+            let place = place.unwrap_or_else(|| "its channel".to_owned());
+            say(
+                &mut std::io::stdout(),
+                &format!("Slack is set up. Look at {place}: the message says that it is a test."),
+            );
+            ExitCode::SUCCESS
+        }
+        Ok(Ok(Ended::Refused)) => {
+            say(&mut std::io::stdout(), "Do what it says, then run this again. docs/slack.md has the steps.");
+            ExitCode::from(EXIT_FAILED)
+        }
+        Ok(Ok(Ended::Unreachable)) => {
+            say(&mut std::io::stdout(), "Slack cannot be reached as things are. Try again later.");
+            ExitCode::from(EXIT_UNAVAILABLE)
+        }
+        Ok(Err(_)) | Err(_) => {
+            say(&mut std::io::stderr(), "nothing can be sent from here: no client can be made");
+            ExitCode::from(EXIT_SOFTWARE)
+        }
     }
 }
 

@@ -10,6 +10,8 @@
 //! followed, a second passes between two messages, and no reason given here
 //! contains the webhook's address, the token or anything of the message.
 
+pub mod rehearsal;
+
 use std::time::Duration;
 
 use reqwest::{
@@ -33,6 +35,8 @@ const GAP: Duration = Duration::from_secs(1);
 const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// How a reason begins that only a person can mend.
+const REFUSED: &str = "Slack refuses";
 /// Errors that are about this message, whoever sends it and whenever.
 const MESSAGE_FAULTS: [&str; 15] = [
     "invalid_arg_name",
@@ -80,7 +84,9 @@ pub struct SlackWebhook {
 pub struct SlackBot {
     token: Secret,
     channel: String,
-    url: String,
+    /// Its number, which Slack answers with: an update is asked for by that alone.
+    channel_id: Option<String>,
+    api_url: String,
     post: Post,
 }
 
@@ -105,6 +111,9 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'a str>,
     text: &'a str,
+    /// Which message to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ts: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_ts: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -121,7 +130,11 @@ struct Message<'a> {
 struct BotAnswer {
     ok: bool,
     ts: Option<String>,
+    channel: Option<String>,
     error: Option<String>,
+    /// Of a missing scope: which, and which there are.
+    needed: Option<String>,
+    provided: Option<String>,
 }
 
 impl SlackTarget {
@@ -160,7 +173,8 @@ impl SlackBot {
         Self {
             token,
             channel,
-            url: format!("{}/chat.postMessage", api_url.trim_end_matches('/')),
+            channel_id: None,
+            api_url: api_url.trim_end_matches('/').to_owned(),
             post: Post::new(client),
         }
     }
@@ -176,8 +190,24 @@ impl SlackBot {
             thread = None;
             answer = self.attempt(text, None, false).await;
         }
+        if let Ok(answer) = &answer
+            && let Some(id) = answer.bot().and_then(|answer| answer.channel)
+        {
+            self.channel_id = Some(id);
+        }
         match answer {
             Ok(answer) => bot_outcome(&answer, thread),
+            Err(sent) => sent,
+        }
+    }
+
+    /// One attempt to change the message `ts` of this channel.
+    pub async fn update(&mut self, text: &str, ts: &str) -> Sent {
+        let channel = self.channel_id.as_deref().unwrap_or(&self.channel);
+        let message = Message { channel: Some(channel), ts: Some(ts), parse: Some("none"), ..Message::new(text) };
+        let request = self.post.client.post(format!("{}/chat.update", self.api_url));
+        match self.post.post(request.bearer_auth(self.token.expose()), &message).await {
+            Ok(answer) => bot_outcome(&answer, None),
             Err(sent) => sent,
         }
     }
@@ -190,7 +220,8 @@ impl SlackBot {
             parse: Some("none"),
             ..Message::new(text)
         };
-        let request = self.post.client.post(&self.url).bearer_auth(self.token.expose());
+        let request =
+            self.post.client.post(format!("{}/chat.postMessage", self.api_url)).bearer_auth(self.token.expose());
         self.post.post(request, &message).await
     }
 }
@@ -200,6 +231,7 @@ impl<'a> Message<'a> {
         Self {
             channel: None,
             text,
+            ts: None,
             thread_ts: None,
             reply_broadcast: false,
             parse: None,
@@ -307,12 +339,25 @@ fn bot_outcome(answer: &Answer, thread: Option<&str>) -> Sent {
     match answer.bot() {
         // Later messages hang under the first one, not under a reply to it.
         Some(BotAnswer { ok: true, ts, .. }) => Sent::Done { thread: thread.map(str::to_owned).or(ts) },
+        Some(BotAnswer { error: Some(error), needed: Some(needed), provided, .. }) if error == "missing_scope" => {
+            retry(missing_scope(&needed, provided.as_deref().unwrap_or_default()))
+        }
         Some(BotAnswer { error, .. }) => bot_fault(error.as_deref().unwrap_or_default(), answer.retry_after),
         None if answer.status.is_success() => {
             in_doubt("the answer did not come whole, or was not Slack's: check slack.api_url".to_owned())
         }
         None => retry(format!("status {}, and not in Slack's form: check slack.api_url", answer.status.as_u16())),
     }
+}
+
+fn missing_scope(needed: &str, provided: &str) -> String {
+    // Short words of Slack's, as an error is.
+    let sound = |c: char| c.is_ascii_lowercase() || matches!(c, ':' | ',' | '.' | '_' | '-');
+    let word = |text: &str| (text.len() <= 200 && text.chars().all(sound)).then(|| text.replace(',', ", "));
+    let needed = word(needed).filter(|needed| !needed.is_empty()).unwrap_or_else(|| "chat:write".to_owned());
+    let has = word(provided).filter(|provided| !provided.is_empty()).map(|has| format!(" (it has {has})"));
+    let has = has.unwrap_or_default();
+    format!("{REFUSED} (missing_scope): give the app the scope {needed}{has}, install it again, put in its new token")
 }
 
 fn bot_fault(error: &str, retry_after: Option<Duration>) -> Sent {
@@ -340,14 +385,17 @@ fn bot_fault(error: &str, retry_after: Option<Duration>) -> Sent {
             "give the app the scope chat:write, install it again, put in its new token"
         }
         "channel_not_found" => "check slack.channel; if the channel is private, invite the bot to it",
-        "not_in_channel" => "invite the bot to the channel, or give it chat:write.public",
+        "not_in_channel" => "invite the bot to the channel (there: /invite @its-name), or give it chat:write.public",
         "is_archived" => "the channel is archived: bring it back or change slack.channel",
+        "message_not_found" | "cant_update_message" | "edit_window_closed" => {
+            "the workspace lets nobody change messages: ask its administrator"
+        }
         "restricted_action" | "restricted_action_read_only_channel" => {
             "the workspace does not let the bot post there: ask its administrator"
         }
         _ => "see the errors of chat.postMessage in Slack's documentation",
     };
-    retry(format!("Slack refuses ({error}): {next}"))
+    retry(format!("{REFUSED} ({error}): {next}"))
 }
 
 fn webhook_outcome(answer: &Answer) -> Sent {
@@ -375,7 +423,7 @@ fn webhook_outcome(answer: &Answer) -> Sent {
         410 => "the channel is archived: bring it back or make a new slack.webhook_url",
         _ => "check slack.webhook_url",
     };
-    retry(format!("Slack refuses (status {status}, {word}): {next}"))
+    retry(format!("{REFUSED} (status {status}, {word}): {next}"))
 }
 
 /// No answer at all. The error's own text would hold the address, which for a

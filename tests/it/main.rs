@@ -22,6 +22,7 @@ mod quarantine;
 mod real;
 mod records;
 mod refusals;
+mod rehearsal;
 mod secrets;
 mod slack;
 mod soak;

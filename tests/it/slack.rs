@@ -24,7 +24,7 @@ pub(crate) fn with_bot(slack: &SlackStandIn, rest: &str) -> String {
     format!("[slack]\nbot_token = \"{BOT_TOKEN}\"\nchannel = \"{CHANNEL}\"\napi_url = \"{url}\"\n\n{rest}")
 }
 
-fn with_webhook(slack: &SlackStandIn, rest: &str) -> String {
+pub(crate) fn with_webhook(slack: &SlackStandIn, rest: &str) -> String {
     format!("[slack]\nwebhook_url = \"{}\"\n\n{rest}", slack.webhook_url())
 }
 

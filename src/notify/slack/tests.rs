@@ -200,7 +200,7 @@ async fn a_bot_is_told_by_the_body_what_became_of_its_message() {
         ),
         (
             r#"{"ok":false,"error":"not_in_channel"}"#,
-            "retry: Slack refuses (not_in_channel): invite the bot to the channel, or give it chat:write.public",
+            "retry: Slack refuses (not_in_channel): invite the bot to the channel (there: /invite @its-name), or give it chat:write.public",
         ),
         (r#"{"ok":false,"error":"fatal_error"}"#, "retry in doubt: a fault at Slack (fatal_error)"),
         (

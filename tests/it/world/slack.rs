@@ -16,6 +16,9 @@ use super::{Listening, TICK, eventually, lock, pause};
 pub(crate) const BOT_TOKEN: &str = "xoxb-test-token";
 const WEBHOOK_PATH: &str = "/services/T/B/X";
 const POST_MESSAGE_PATH: &str = "/api/chat.postMessage";
+const UPDATE_PATH: &str = "/api/chat.update";
+/// What Slack answers in place of a channel's name; nothing else can be updated.
+const CHANNEL_ID: &str = "C0STANDIN";
 
 pub(crate) struct SlackStandIn {
     listening: Listening,
@@ -59,6 +62,8 @@ pub(crate) enum Answer {
     TakeAndClose,
     /// `ok: false` with this error (404 and the bare word from a webhook).
     Refuse(&'static str),
+    /// `missing_scope`, with the scope that is needed; there is another.
+    NeedsScope(&'static str),
 }
 
 /// A request of any outcome.
@@ -137,6 +142,7 @@ fn answer(request: &http::Message, stop: &AtomicBool, state: &Mutex<State>) -> O
     let via = match request.start.as_str() {
         start if start.starts_with(&format!("POST {POST_MESSAGE_PATH} ")) => Via::Bot,
         start if start.starts_with(&format!("POST {WEBHOOK_PATH} ")) => Via::Webhook,
+        start if start.starts_with(&format!("POST {UPDATE_PATH} ")) => return Some(update(request, state)),
         start if start.starts_with("POST /api/") => {
             return Some(refuse(Via::Bot, "unknown_method"));
         }
@@ -169,7 +175,7 @@ fn answer(request: &http::Message, stop: &AtomicBool, state: &Mutex<State>) -> O
     match (answer, via) {
         (Answer::Take, Via::Webhook) => Some(response(200, "", "ok")),
         (Answer::Take, Via::Bot) => {
-            let told = json!({"ok": true, "channel": channel, "ts": ts});
+            let told = json!({"ok": true, "channel": CHANNEL_ID, "ts": ts});
             Some(response(200, "", &told.to_string()))
         }
         (Answer::RateLimit { seconds }, _) => {
@@ -178,12 +184,40 @@ fn answer(request: &http::Message, stop: &AtomicBool, state: &Mutex<State>) -> O
         }
         (Answer::Status(status), _) => Some(response(status, "", "")),
         (Answer::Refuse(error), via) => Some(refuse(via, error)),
+        (Answer::NeedsScope(needed), _) => {
+            let told =
+                json!({"ok": false, "error": "missing_scope", "needed": needed, "provided": "commands,users:read"});
+            Some(response(200, "", &told.to_string()))
+        }
         (Answer::TakeAndClose, _) => None,
         (Answer::Hang, _) => {
             while !stop.load(Ordering::SeqCst) {
                 pause(TICK, stop);
             }
             None
+        }
+    }
+}
+
+/// Changes the text of a message that is there.
+fn update(request: &http::Message, state: &Mutex<State>) -> String {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+    let mut state = lock(state);
+    let scripted = state.script.pop_front();
+    let text = body["text"].as_str().unwrap_or_default().to_owned();
+    state.attempts.push(Attempt { answer: scripted.unwrap_or(Answer::Take), text: text.clone(), at: Instant::now() });
+    let fault = fault(Via::Bot, request, &body).or(match scripted {
+        Some(Answer::Refuse(error)) => Some(error),
+        _ if body["channel"] != CHANNEL_ID => Some("channel_not_found"),
+        _ => None,
+    });
+    match (fault, state.messages.iter_mut().find(|message| Some(message.ts.as_str()) == body["ts"].as_str())) {
+        (Some(error), _) => refuse(Via::Bot, error),
+        (None, None) => refuse(Via::Bot, "message_not_found"),
+        (None, Some(message)) => {
+            message.text = text;
+            let told = json!({"ok": true, "channel": CHANNEL_ID, "ts": message.ts, "text": message.text});
+            response(200, "", &told.to_string())
         }
     }
 }
