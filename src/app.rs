@@ -4,6 +4,7 @@
 //! connection, answer what is being read, let the outbox empty, write a snapshot. Each step has a deadline,
 //! and what did not make it is said.
 
+mod first_day;
 mod listeners;
 
 use std::io::IsTerminal;
@@ -157,7 +158,10 @@ pub async fn run_telling(
         () = &mut stop => return Ok(()),
     };
     let (mut store, mut loaded) = opened?;
+    // Of a store that has nothing but this there is still nothing to be known.
+    let marked = first_day::take_mark(&mut loaded.triage);
     let is_new = loaded.is_empty();
+    let first_start = is_new && !loaded.begun_anew && config.store.path.is_some();
     let found = tokio::select! {
         found = async { state.as_mut().filter(|_| is_new)?.find().await } => found,
         () = &mut stop => return Ok(()),
@@ -167,6 +171,7 @@ pub async fn run_telling(
     let seed = loaded.seed;
     // Before anything that was kept is read: it is redacted again.
     redact::configure(&config.redact, seed).map_err(|e| start(&e))?;
+    let first_look = (first_start || marked) && found.is_none();
     if let Some(found) = found {
         let restored = tokio::task::spawn_blocking(move || {
             store.set_seed(seed)?;
@@ -226,6 +231,22 @@ pub async fn run_telling(
         intake.set_seed(seed);
     }
     server.ingest.quarantine.set_seed(seed);
+    if first_look && config.notify.first_day_seconds > 0 {
+        // Before the first line is counted: a store that has counted is new to nobody.
+        let marked = marked || first_day::mark(&ledger, true).await;
+        let parts = first_day::Parts {
+            ledger: ledger.clone(),
+            services: server.ingest.services.clone(),
+            metrics: metrics.clone(),
+            triage: view.clone(),
+            after: Duration::from_secs(config.notify.first_day_seconds),
+            clock: now_ms,
+            stopped: stopped.clone(),
+        };
+        tokio::spawn(first_day::run(parts, marked));
+    } else if marked {
+        first_day::mark(&ledger, false).await;
+    }
     let triaging = intake.map(|intake| Triaging { intake, inbox, seed, notes, view, stopped: stopped.clone() });
     let triaging = triaging.map(|t| triage_thread(&config, t, &ledger, &metrics)).transpose()?;
     let (all_counted, counting) = watch::channel(false);

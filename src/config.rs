@@ -185,6 +185,8 @@ pub struct Notify {
     pub messages_per_day: u64,
     /// Messages that wait for one such channel; more are told in one.
     pub coalesce_after: usize,
+    /// How long after the first start people are told what is seen; 0: never.
+    pub first_day_seconds: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

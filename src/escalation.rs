@@ -503,6 +503,7 @@ impl Escalation {
             in_doubt: false,
             // Who was told hours ago looks at that thread no more.
             broadcast: kind == NoticeKind::Reminder,
+            first_day: None,
         }
     }
 }

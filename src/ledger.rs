@@ -25,12 +25,16 @@ use crate::escalation::investigation::Investigation;
 use crate::escalation::outbox::Row;
 use crate::escalation::{Crossing, Escalation, Outcome as Raised};
 use crate::notify::deliver::{Leased, Outbox, Settled};
+use crate::notify::first_day::FirstDay;
 use crate::record::stripped::Sample;
 use crate::watch::provenance::Provenance;
 use crate::watch::rule::Rule;
 use crate::watch::{GroupKey, Origin, WatchKey, WatchSet};
 use shards::Shards;
 use window::Bucket;
+
+/// What says, in the store, that the first look is still to be told.
+pub const FIRST_DAY_NOTE: &str = "first_day";
 
 /// What one request changes: all of it counts, or none.
 #[derive(Clone, Debug, Default)]
@@ -146,6 +150,8 @@ pub(crate) enum Command {
     RollBack(String, oneshot::Sender<Result<(), Refused>>),
     Raise(Box<(Crossing, StagedGroup)>, oneshot::Sender<Option<(u64, Raised)>>),
     Note(Vec<(String, Option<Vec<u8>>)>, oneshot::Sender<bool>),
+    /// Posts the first look and takes its mark away. Answers whether it is durable.
+    FirstDay(Box<FirstDay>, oneshot::Sender<bool>),
     /// A row about a registered service, or its end. Answers whether it is durable.
     KeepService(String, Option<Vec<u8>>, oneshot::Sender<bool>),
     /// The newest escalations, so many at most.
@@ -248,6 +254,11 @@ impl Ledger {
     /// Stores (or deletes) notes of triage. `false`: the store cannot commit.
     pub async fn note(&self, notes: Vec<(String, Option<Vec<u8>>)>) -> bool {
         self.ask(|reply| Command::Note(notes, reply)).await.unwrap_or(false)
+    }
+
+    /// Has the first look told, once: [`FIRST_DAY_NOTE`] goes with it. `false`: the store cannot commit.
+    pub async fn first_day(&self, report: FirstDay) -> bool {
+        self.ask(|reply| Command::FirstDay(Box::new(report), reply)).await.unwrap_or(false)
     }
 
     /// Stores (or deletes) what is registered of a service. `false`: the store cannot commit.

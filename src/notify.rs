@@ -16,6 +16,7 @@
 pub mod alerts;
 pub mod deliver;
 pub mod digest;
+pub mod first_day;
 pub mod notice;
 pub mod slack;
 pub mod stdout;

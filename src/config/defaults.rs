@@ -205,6 +205,10 @@ pub const MESSAGES_PER_DAY: Whole = whole(300, 1, 100_000);
 /// About what fits on a screen.
 pub const COALESCE_AFTER: Whole = whole(20, 1, 10_000);
 
+/// Ten minutes: most services have said something by then, health checks and the odd job too, and who has just set it up
+/// is still there to read it. 0: never.
+pub const FIRST_DAY_SECONDS: Whole = whole(600, 0, 86_400);
+
 // === redact ===
 
 /// Whom a line speaks of is nobody's business in a channel; equal ones can still be told to be equal.

@@ -200,6 +200,7 @@ fn notify(mut section: Section<'_, '_>) -> Notify {
         alerts_max_bytes: section.whole("alerts_max_bytes", d::ALERTS_MAX_BYTES),
         messages_per_day: section.whole("messages_per_day", d::MESSAGES_PER_DAY),
         coalesce_after: section.count("coalesce_after", d::COALESCE_AFTER),
+        first_day_seconds: section.whole("first_day_seconds", d::FIRST_DAY_SECONDS),
     };
     section.finish();
     notify

@@ -107,7 +107,9 @@ fn without_any_source_the_defaults_hold() {
     assert!(config.slack.is_none());
     let (messages_per_day, coalesce_after) = (300, 20);
     let alerts_path = Some("alerts.jsonl".into());
-    assert_eq!(config.notify, Notify { alerts_path, alerts_max_bytes: 16 << 20, messages_per_day, coalesce_after });
+    let notify =
+        Notify { alerts_path, alerts_max_bytes: 16 << 20, messages_per_day, coalesce_after, first_day_seconds: 600 };
+    assert_eq!(config.notify, notify);
     assert_eq!(config.redact, Policy::default());
     assert_eq!(config.log, Log { format: LogFormat::Text, level: "info".to_owned() });
     assert_eq!((config.builtin_watches, config.watches.len(), config.failpoint), (None, 0, None));
@@ -220,6 +222,7 @@ fn everything_can_be_set() {
             alerts_max_bytes = 4096
             messages_per_day = 7
             coalesce_after = 3
+            first_day_seconds = 0
 
             [redact]
             emails = false
@@ -305,7 +308,13 @@ fn everything_can_be_set() {
     assert_eq!(config.escalation, Escalation { dedup_seconds: 31, settle_seconds: 0, repeat_seconds: 600 });
     let Some(Slack { target: SlackTarget::Bot { token, channel, api_url } }) = config.slack else { panic!("a bot") };
     assert_eq!((token.expose(), channel.as_str(), api_url.as_str()), ("xoxb-1", "alerts", "http://127.0.0.1:99/api"));
-    let notify = Notify { alerts_path: None, alerts_max_bytes: 4096, messages_per_day: 7, coalesce_after: 3 };
+    let notify = Notify {
+        alerts_path: None,
+        alerts_max_bytes: 4096,
+        messages_per_day: 7,
+        coalesce_after: 3,
+        first_day_seconds: 0,
+    };
     assert_eq!(config.notify, notify);
     let redact = Policy {
         emails: false,

@@ -417,6 +417,7 @@ mod tests {
             told_before: None,
             in_doubt: false,
             broadcast: false,
+            first_day: None,
         };
         Post { escalation, due_ms: 0, notice }
     }

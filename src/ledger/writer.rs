@@ -186,6 +186,10 @@ impl Writer {
                 let draft = self.engine.note(notes, now);
                 reply.send(self.write(draft, now)).unwrap_or_default();
             }
+            Command::FirstDay(report, reply) => {
+                let draft = self.engine.first_day(*report, now);
+                reply.send(self.write(draft, now)).unwrap_or_default();
+            }
             Command::KeepService(key, row, reply) => {
                 let draft = self.engine.keep_service(key, row, now);
                 reply.send(self.write(draft, now)).unwrap_or_default();

@@ -19,6 +19,7 @@ use tokio::task;
 
 use super::{
     deliver::Sent,
+    first_day::FirstDay,
     notice::{Dossier, Notice, NoticeKind, Severity, timestamp},
 };
 use crate::redact::Redacted;
@@ -60,6 +61,9 @@ struct Line<'a> {
     /// The first escalation of its incident, if that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     incident: Option<String>,
+    /// Of a first look: what it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_day: Option<&'a FirstDay>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     in_doubt: bool,
 }
@@ -137,6 +141,7 @@ pub fn json_line(notice: &Notice) -> serde_json::Result<String> {
             Dossier::Url(place) | Dossier::File(place) => place.as_str(),
         }),
         incident: notice.incident.map(|id| format!("E{id}")),
+        first_day: notice.first_day.as_deref(),
         in_doubt: notice.in_doubt,
     })
 }

@@ -119,6 +119,7 @@ impl NoticeKind {
             Self::Reminder => "still firing",
             Self::Resolved => "resolved",
             Self::NoData => "no data",
+            Self::FirstDay => "first look",
         }
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+use super::first_day::FirstDay;
 use crate::redact::Redacted;
 
 /// What happened to the escalation.
@@ -27,6 +28,8 @@ pub enum NoticeKind {
     Resolved,
     /// The service sends nothing at all, so nobody can say whether it recovered.
     NoData,
+    /// Of no escalation: what is seen some time after the first start.
+    FirstDay,
 }
 
 /// How loudly a notice is told.
@@ -82,6 +85,9 @@ pub struct Notice {
     /// As a reply in a thread it is to be seen in the channel, too.
     #[serde(default)]
     pub broadcast: bool,
+    /// Of [`NoticeKind::FirstDay`]: what it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_day: Option<Box<FirstDay>>,
 }
 
 /// Where a person finds the dossier of one escalation.
@@ -127,6 +133,7 @@ impl NoticeKind {
             Self::Reminder => "reminder",
             Self::Resolved => "resolved",
             Self::NoData => "no_data",
+            Self::FirstDay => "first_day",
         }
     }
 }
@@ -163,6 +170,7 @@ impl Notice {
             NoticeKind::Reminder => format!("{severity}, still firing"),
             NoticeKind::Resolved => "resolved".to_owned(),
             NoticeKind::NoData => "no data".to_owned(),
+            NoticeKind::FirstDay => "first look".to_owned(),
         }
     }
 
@@ -175,6 +183,7 @@ impl Notice {
                 let since = moment(self.last_ms, self.at_ms);
                 format!("{service} has sent nothing since {since}; this is not a recovery")
             }
+            NoticeKind::FirstDay => self.summary.as_str().to_owned(),
             NoticeKind::Resolved => format!(
                 "quiet for a whole window ({}); {} in total, {}",
                 exact_seconds(self.window_seconds),
@@ -206,7 +215,7 @@ impl Notice {
 
     /// Which incident it is part of, where that has another's number. Bare: the mark `[E41]` is of messages about E41.
     pub fn together(&self) -> Option<String> {
-        let news = !matches!(self.kind, NoticeKind::Resolved | NoticeKind::NoData);
+        let news = !matches!(self.kind, NoticeKind::Resolved | NoticeKind::NoData | NoticeKind::FirstDay);
         self.incident.filter(|_| news).map(|incident| format!("together with E{incident}"))
     }
 
@@ -296,7 +305,7 @@ fn exact_seconds(seconds: u64) -> String {
 }
 
 /// A measured duration: rounded to what a person wants to know.
-fn about(ms: i64) -> String {
+pub(super) fn about(ms: i64) -> String {
     match ms {
         ..1_000 => "under 1 s".to_owned(),
         1_000..120_000 => format!("{} s", ms / 1_000),
@@ -344,6 +353,7 @@ pub(super) mod tests {
             told_before: None,
             in_doubt: false,
             broadcast: false,
+            first_day: None,
         }
     }
 

@@ -7,6 +7,8 @@
 //! only in code spans and code blocks that it cannot close, and `& < >` are
 //! escaped after cutting, so that no mention, link or half an entity comes out.
 
+mod first_day;
+
 use super::notice::{Dossier, Notice, NoticeKind, Severity, dossier_file};
 
 /// Slack's advice is to stay below 4000; what it counts as one, we may count as five.
@@ -26,6 +28,9 @@ const INDENT: &str = "      ";
 /// The notice for a terminal: a few lines that fit 80 columns (an address of ours is not broken), then a blank
 /// one.
 pub fn plain(notice: &Notice, colour: bool) -> String {
+    if let Some(report) = &notice.first_day {
+        return first_day::plain(report, notice.in_doubt, colour);
+    }
     let mut text = String::new();
     let head = format!("{} {}", notice.mark(), notice.standing());
     let label = one_line(&notice.label, NAME_BYTES);
@@ -78,6 +83,9 @@ pub fn plain(notice: &Notice, colour: bool) -> String {
 /// Plain text rather than blocks: it is the same for a bot and a webhook, it is
 /// what notifications and searches show, and it fits in one limit.
 pub fn slack(notice: &Notice) -> String {
+    if let Some(report) = &notice.first_day {
+        return first_day::slack(report, notice.in_doubt);
+    }
     let emoji = sign(notice);
     let service = span(&name(notice.service.as_str()), NAME_BYTES);
     let mut text = format!(
@@ -127,6 +135,9 @@ pub fn slack(notice: &Notice) -> String {
 
 /// One line of a digest, in Slack's `mrkdwn`.
 pub(super) fn slack_line(notice: &Notice) -> String {
+    if let Some(report) = &notice.first_day {
+        return format!("🔭 {}: {}", first_day::HEAD, report.headline());
+    }
     let short = |text: &str| span(text, LINE_NAME_CHARS);
     let mut place = short(&name(notice.service.as_str()));
     if !notice.cluster.is_empty() {
@@ -138,6 +149,9 @@ pub(super) fn slack_line(notice: &Notice) -> String {
 
 /// The same for a terminal.
 pub(super) fn plain_line(notice: &Notice) -> String {
+    if let Some(report) = &notice.first_day {
+        return format!("{}: {}", first_day::HEAD, report.headline());
+    }
     let mut place = name(notice.service.as_str());
     if !notice.cluster.is_empty() {
         place.push_str(&format!(" in {}", name(notice.cluster.as_str())));
@@ -265,7 +279,7 @@ fn keys(notice: &Notice) -> impl Iterator<Item = String> {
 fn samples(notice: &Notice) -> Vec<&str> {
     let told = match notice.kind {
         NoticeKind::Opened | NoticeKind::Again => MAX_SAMPLES,
-        NoticeKind::Reminder | NoticeKind::Resolved | NoticeKind::NoData => 0,
+        NoticeKind::Reminder | NoticeKind::Resolved | NoticeKind::NoData | NoticeKind::FirstDay => 0,
     };
     let shown = notice.samples.iter().map(|sample| sample.as_str());
     shown.filter(|sample| !sample.trim().is_empty()).take(told).collect()

@@ -10,6 +10,7 @@ mod crowd;
 mod demo;
 mod doors;
 mod faults;
+mod first_day;
 mod framing;
 mod injections;
 mod investigations;

@@ -1,11 +1,13 @@
 //! Handing out what is to be told, and taking back what became of it and of investigations.
 
+use super::super::FIRST_DAY_NOTE;
 use super::{Draft, Engine, Now};
-use crate::escalation::Escalation;
 use crate::escalation::investigation::Investigation;
 use crate::escalation::outbox::Take;
+use crate::escalation::{Escalation, Post};
 use crate::notify::deliver::{Leased, Message, Settled};
 use crate::notify::digest::Digest;
+use crate::notify::first_day::FirstDay;
 use crate::notify::notice::{Notice, NoticeKind};
 
 impl Engine {
@@ -82,6 +84,13 @@ impl Engine {
             notice.dossier = self.desk.get(about).filter(has).and_then(|e| self.settings.dossiers.of(e.id));
         }
         Some(notice)
+    }
+
+    /// Posts the first look; its mark goes in the same commit.
+    pub fn first_day(&mut self, report: FirstDay, now: Now) -> Draft {
+        let notice = Notice::first_day(report, now.ms);
+        self.outbox.post(&Post { escalation: notice.escalation, due_ms: now.ms, notice });
+        Draft { notes: vec![(FIRST_DAY_NOTE.to_owned(), None)], ..Draft::default() }
     }
 
     /// What became of an investigation; and whether anybody still waited for it.
