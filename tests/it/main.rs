@@ -21,6 +21,7 @@ mod operation;
 mod prometheus;
 mod quarantine;
 mod real;
+mod recipes;
 mod records;
 mod refusals;
 mod rehearsal;
