@@ -198,6 +198,7 @@ pub fn message(data: &[u8]) {
         told_before: None,
         in_doubt: true,
         broadcast: false,
+        first_day: None,
     };
     let shown = text::slack(&notice);
     assert!(!shown.contains(['<', '>']) && shown.contains("[E42]") && shown.contains("a_label"), "{shown:?}");

@@ -90,7 +90,7 @@ impl Engine {
     pub fn first_day(&mut self, report: FirstDay, now: Now) -> Draft {
         let notice = Notice::first_day(report, now.ms);
         self.outbox.post(&Post { escalation: notice.escalation, due_ms: now.ms, notice });
-        Draft { notes: vec![(FIRST_DAY_NOTE.to_owned(), None)], ..Draft::default() }
+        Draft { notes: vec![(FIRST_DAY_NOTE.to_owned(), None)], ..self.draft(now) }
     }
 
     /// What became of an investigation; and whether anybody still waited for it.
