@@ -331,9 +331,7 @@ fn opening(seed: u64) -> Vec<Row> {
         Row::of(Ink::Bold, "Emberwatch, on a fleet that is made up: 23 s, nothing leaves this machine."),
         Row::of(
             Ink::Dim,
-            format!(
-                "Built-in watches; windows of {WINDOW_SECONDS} s in place of 60, so that you see their end (--seed {seed})."
-            ),
+            format!("Built-in watches, with windows of {WINDOW_SECONDS} s, not 60: you see their end (--seed {seed})."),
         ),
     ]
 }

@@ -55,12 +55,15 @@ enum Command {
     },
     /// Show what it does, on made-up traffic, in half a minute.
     ///
-    /// Starts the real receiver in this process on a port of its own, sends it what a small fleet would log, takes
-    /// the fleet's database away and deploys something bad. The terminal shows lines a second, watches that fill,
-    /// what triage says of kinds of lines it has not seen, and each message as Slack would show it.
+    /// Starts the real receiver in this process on a port of its own, sends it what
+    /// a small fleet would log, takes the fleet's database away and deploys
+    /// something bad. The terminal shows lines a second, watches that fill, what
+    /// triage says of kinds of lines it has not seen, and each message as Slack
+    /// would show it.
     ///
-    /// Reaches nothing but 127.0.0.1, asks no model, writes no file, reads no configuration, ends by itself.
-    /// In a pipe, or with NO_COLOR set, it prints plain lines.
+    /// Reaches nothing but 127.0.0.1, asks no model, writes no file, reads no
+    /// configuration, ends by itself. In a pipe, or with NO_COLOR set, it prints
+    /// plain lines.
     #[command(verbatim_doc_comment)]
     Demo {
         /// The same number sends the same lines.
@@ -90,9 +93,12 @@ enum Command {
 enum SlackCommand {
     /// Send a message that says it is a test, and tell what Slack made of it.
     ///
-    /// By bot token: a message, a reply in its thread, an update of the message. By webhook: one message.
-    /// Exit codes: 0 all arrived; 1 Slack refuses, with what to do about it; 69 no answer, a fault at Slack or a
-    /// pause that it asks for: try again later; 78 no [slack] in the configuration, or faults in it.
+    /// By bot token: a message, a reply in its thread, an update of the message. By
+    /// webhook: one message.
+    ///
+    /// Exit codes: 0 all arrived; 1 Slack refuses, with what to do about it; 69 no
+    /// answer, a fault at Slack or a pause that it asks for: try again later; 78 no
+    /// [slack] in the configuration, or faults in it.
     #[command(verbatim_doc_comment)]
     Test,
 }

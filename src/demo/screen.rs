@@ -13,6 +13,8 @@ use crate::notify::notice::thousands;
 const COLUMNS: usize = 80;
 /// Below it there is no room beside the services.
 const TWO_COLUMNS: usize = 76;
+/// Below it names of watches are cut short, so that their counts are seen.
+const NARROW: usize = 56;
 /// Groups of watches shown at once.
 const BARS: usize = 6;
 const BAR_CELLS: usize = 10;
@@ -148,7 +150,7 @@ fn live(moment: &Moment<'_>, columns: usize) -> Vec<Row> {
             .and(Ink::Plain, " ".repeat(BAR_CELLS - cells))
             .and(Ink::Plain, format!("{rate:>4}/s "))
     });
-    let shown: Vec<Row> = moment.picture.bars.iter().take(BARS).map(|bar| watch(bar, true)).collect();
+    let shown: Vec<Row> = moment.picture.bars.iter().take(BARS).map(|bar| watch(bar, Some(columns))).collect();
     if columns < TWO_COLUMNS {
         rows.extend(shown);
         rows.extend(services);
@@ -167,22 +169,24 @@ fn plain(moment: &Moment<'_>) -> Vec<Row> {
     let rates: Vec<String> = moment.rates.iter().map(|(name, rate)| format!("{name} {rate}")).collect();
     let mut rows = vec![Row::of(Ink::Plain, format!("{:>5.1} s  lines/s: {}", moment.seconds, rates.join(" ")))];
     let bars = moment.picture.bars.iter().take(BARS / 2);
-    rows.extend(bars.map(|bar| Row::of(Ink::Plain, "         ").then(watch(bar, false))));
+    rows.extend(bars.map(|bar| Row::of(Ink::Plain, "         ").then(watch(bar, None))));
     rows
 }
 
-/// A watch's group on its way to the threshold.
-fn watch(bar: &Bar, live: bool) -> Row {
-    let cells = filled(bar.count, bar.threshold, BAR_CELLS);
-    let (full, empty) = if live { ("█", "░") } else { ("#", "-") };
+/// A watch's group on its way to the threshold; `live`: the terminal's columns.
+fn watch(bar: &Bar, live: Option<usize>) -> Row {
+    let (label, cells) = if live.is_some_and(|columns| columns < NARROW) { (14, 4) } else { (20, BAR_CELLS) };
+    let full = filled(bar.count, bar.threshold, cells);
+    let (on, off) = if live.is_some() { ("█", "░") } else { ("#", "-") };
     let ink = match (bar.firing, 2 * bar.count >= bar.threshold) {
         (true, _) => Ink::Red,
         (false, true) => Ink::Yellow,
         (false, false) => Ink::Green,
     };
-    let name = Row::of(Ink::Plain, format!(" {:<20} {:<8} ", shortened(&bar.label, 20), shortened(&bar.service, 8)));
-    name.and(ink, full.repeat(cells))
-        .and(Ink::Dim, empty.repeat(BAR_CELLS - cells))
+    let name = shortened(&bar.label, label);
+    Row::of(Ink::Plain, format!(" {name:<label$} {:<8} ", shortened(&bar.service, 8)))
+        .and(ink, on.repeat(full))
+        .and(Ink::Dim, off.repeat(cells - full))
         .and(Ink::Plain, format!(" {}/{}", thousands(bar.count), thousands(bar.threshold)))
         .and(Ink::Red, if bar.firing { " !" } else { "" })
 }
