@@ -56,7 +56,7 @@ struct Figures {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|a| a == server::DRAIN_ARGUMENT) {
-        return server::drain();
+        return server::floor(false);
     }
     let value =
         |name: &str| arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1)?.parse().ok());

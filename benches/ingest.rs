@@ -6,7 +6,8 @@
 //! the program did not count exactly what was sent: a fast wrong answer is no result.
 //!
 //! `cargo bench --bench ingest -- [--quick] [--rounds N] [--passes N] [--bursts N] [--services N]
-//! [--only A|B] [--case drain|builtin|never|gzip] [--perf DIR]`
+//! [--only A|B] [--case drain|scan|builtin|never|gzip|other] [--perf DIR]
+//! [--against IP:PORT --pid PID [--path PATH] [--content-type TYPE]]`
 
 // A report is printed; and the records must be dated now, or they would all be late.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -19,12 +20,13 @@ mod payload;
 mod server;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use load::{Body, Sent};
 use payload::Payload;
-use server::{DRAIN_ARGUMENT, Server};
+use server::{DRAIN_ARGUMENT, SCAN_ARGUMENT, Server};
 
 /// Bytes of one body, at most: what a busy Fluent Bit sends at a flush.
 const BODY_BYTES: usize = 1_000_000;
@@ -32,6 +34,8 @@ const CONNECTIONS: usize = 4;
 /// The burst: as many chunks of the largest usual size as were once seen to arrive in one flush tick.
 const BURST_WIDTH: usize = 44;
 const BURST_BODY_BYTES: usize = 2_200_000;
+/// For what another program does after its last answer.
+const SETTLE: Duration = Duration::from_millis(500);
 /// Records are dated once, at the start; after this long they would near the late lane (900 s).
 const LONGEST_RUN: Duration = Duration::from_secs(800);
 
@@ -39,12 +43,16 @@ const LONGEST_RUN: Duration = Duration::from_secs(800);
 enum Case {
     /// Frames read and dropped: hyper and the kernel, the floor under everything else.
     Drain,
+    /// Lines told apart and searched for four texts that none holds: what looking at all costs.
+    Scan,
     /// The three built-in watches; one line in ten (A) or twenty (B) matches: commits and syncs included.
     Builtin,
     /// One watch whose text no message holds: the cost of reading lines, without any effect.
     Never,
     /// As `Builtin`, from gzip bodies. Figures are per decoded byte.
     Gzip,
+    /// Another program that runs already (`--against`), alone: see docs/compare.md.
+    Other,
 }
 
 /// One run of one case over one payload.
@@ -77,6 +85,8 @@ struct Options {
     services: u64,
     only: Option<String>,
     case: Option<String>,
+    /// Another program, in place of all else.
+    against: Option<(SocketAddr, u32)>,
     /// Where to record a profile of each run, for `perf report`.
     perf: Option<PathBuf>,
 }
@@ -84,7 +94,10 @@ struct Options {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|a| a == DRAIN_ARGUMENT) {
-        return server::drain();
+        return server::floor(false);
+    }
+    if arguments.iter().any(|a| a == SCAN_ARGUMENT) {
+        return server::floor(true);
     }
     let options = Options::read(&arguments);
     let begun = Instant::now();
@@ -116,7 +129,7 @@ fn main() {
                     run.wall_mb
                 );
                 held.runs.push(run);
-                if matches!(case, Case::Drain | Case::Builtin) && options.bursts > 0 {
+                if matches!(case, Case::Drain | Case::Builtin | Case::Other) && options.bursts > 0 {
                     held.bursts.push(burst(case, payload, &options));
                 }
             }
@@ -132,6 +145,15 @@ impl Options {
         let number = |name: &str| value(name).and_then(|text| text.parse::<usize>().ok());
         let quick = arguments.iter().any(|a| a == "--quick");
         let perf = value("--perf").map(PathBuf::from);
+        let against = value("--against").map(|address| {
+            let pid = number("--pid").expect("--against wants the --pid of who listens there");
+            let text = |name: &str, usual: &str| value(name).cloned().unwrap_or_else(|| usual.to_owned());
+            load::speak(load::Dialect {
+                path: text("--path", "/"),
+                content_type: text("--content-type", "application/json"),
+            });
+            (address.parse().expect("--against IP:PORT"), u32::try_from(pid).expect("a process's number"))
+        });
         Options {
             rounds: number("--rounds").unwrap_or(if quick { 1 } else { 5 }),
             passes: number("--passes").unwrap_or(if quick { 2 } else { 5 }),
@@ -139,21 +161,25 @@ impl Options {
             services: number("--services").map_or(24, |services| services as u64),
             only: value("--only").cloned(),
             case: value("--case").cloned(),
+            against,
             perf,
         }
     }
 
     fn wants(&self, case: Case) -> bool {
-        self.case.as_ref().is_none_or(|name| name == case.name())
+        // What speaks another dialect is measured alone.
+        self.against.is_some() == (case == Case::Other) && self.case.as_ref().is_none_or(|name| name == case.name())
     }
 }
 
 impl Case {
-    const ALL: [Case; 4] = [Case::Drain, Case::Builtin, Case::Never, Case::Gzip];
+    const ALL: [Case; 6] = [Case::Drain, Case::Scan, Case::Builtin, Case::Never, Case::Gzip, Case::Other];
 
     fn name(self) -> &'static str {
         match self {
             Case::Drain => "drain",
+            Case::Scan => "scan",
+            Case::Other => "other",
             Case::Builtin => "builtin",
             Case::Never => "never",
             Case::Gzip => "gzip",
@@ -163,15 +189,19 @@ impl Case {
     fn about(self) -> &'static str {
         match self {
             Case::Drain => "drain only (floor)",
+            Case::Scan => "lines searched for four texts",
+            Case::Other => "another program",
             Case::Builtin => "three built-in watches",
             Case::Never => "one watch that never matches",
             Case::Gzip => "three built-in watches, gzip",
         }
     }
 
-    fn start(self) -> Server {
+    fn start(self, options: &Options) -> Server {
         match self {
             Case::Drain => Server::drain(),
+            Case::Scan => Server::scan(),
+            Case::Other => options.against.map(|(address, pid)| Server::other(address, pid)).expect("--against"),
             Case::Builtin | Case::Gzip => Server::emberwatch(""),
             Case::Never => Server::emberwatch(
                 "[[watch]]\nlabel = \"never\"\nthreshold = 1\nwindow_seconds = 60\n\
@@ -182,7 +212,7 @@ impl Case {
 
     fn matched(self, payload: &Payload) -> u64 {
         match self {
-            Case::Drain | Case::Never => 0,
+            Case::Drain | Case::Scan | Case::Never | Case::Other => 0,
             Case::Builtin | Case::Gzip => payload.matching,
         }
     }
@@ -194,11 +224,13 @@ fn run(case: Case, payload: &Payload, zipped: &[Vec<u8>], options: &Options) -> 
         Case::Gzip => zipped.iter().map(|body| Body { bytes: body, gzip: true }).collect(),
         _ => plain.iter().map(|body| Body { bytes: body, gzip: false }).collect(),
     };
-    let server = case.start();
+    let server = case.start(options);
     let profile = options.perf.as_ref().map(|dir| server.profile(dir, &format!("{}-{}", payload.name, case.name())));
 
     let before = server.cpu_seconds();
     let sent: Sent = load::send(server.address, &bodies, options.passes, CONNECTIONS);
+    // What another program has put off is its cost, too.
+    std::thread::sleep(if case == Case::Other { SETTLE } else { Duration::ZERO });
     let cpu = server.cpu_seconds() - before;
 
     let passes = options.passes as u64;
@@ -221,7 +253,7 @@ fn burst(case: Case, payload: &Payload, options: &Options) -> Burst {
     let plain = payload.bodies(BURST_BODY_BYTES);
     let bodies: Vec<Body<'_>> = plain.iter().take(BURST_WIDTH).map(|b| Body { bytes: b, gzip: false }).collect();
     assert_eq!(bodies.len(), BURST_WIDTH, "the payload holds one burst");
-    let server = case.start();
+    let server = case.start(options);
     let mut latencies = load::bursts(server.address, &bodies, options.bursts);
     latencies.sort_unstable();
     let at = |share: f64| {

@@ -19,6 +19,10 @@ use crate::load;
 
 /// Makes this very program the drain server.
 pub(crate) const DRAIN_ARGUMENT: &str = "--drain-server";
+/// The same, but that it also looks at every line.
+pub(crate) const SCAN_ARGUMENT: &str = "--scan-server";
+/// Texts that no line holds: what the cheapest watch at all would search for.
+const NEEDLES: [&[u8]; 4] = [b"NoSuchTextAnywhere", b"nor this one", b"panicked at nothing", b"OutOfNothingError"];
 const PROGRAM: &str = env!("CARGO_BIN_EXE_emberwatch");
 const START: Duration = Duration::from_secs(20);
 /// As the program reads: frames of the same size cost the same.
@@ -29,7 +33,9 @@ const SAMPLES_PER_SECOND: &str = "4999";
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    child: Child,
+    /// `None`: somebody else started it, and ends it.
+    child: Option<Child>,
+    pid: u32,
     /// `None` of the drain server, which counts nothing. Gone after the child is.
     home: Option<TempDir>,
 }
@@ -78,7 +84,7 @@ impl Server {
                 eprintln!("{line}");
             }
         });
-        let server = Server { address, child, home: Some(home) };
+        let server = Server { address, pid: child.id(), child: Some(child), home: Some(home) };
         let begun = Instant::now();
         while load::get(address, "/ready").is_none() {
             assert!(begun.elapsed() < START, "the program is ready in time");
@@ -89,9 +95,23 @@ impl Server {
 
     /// This program as the drain server.
     pub(crate) fn drain() -> Server {
+        Server::floor(DRAIN_ARGUMENT)
+    }
+
+    /// And that looks at every line.
+    pub(crate) fn scan() -> Server {
+        Server::floor(SCAN_ARGUMENT)
+    }
+
+    /// Another program, which runs already.
+    pub(crate) fn other(address: SocketAddr, pid: u32) -> Server {
+        Server { address, pid, child: None, home: None }
+    }
+
+    fn floor(argument: &str) -> Server {
         let itself = std::env::current_exe().expect("this program has a path");
         let mut child = Command::new(itself)
-            .arg(DRAIN_ARGUMENT)
+            .arg(argument)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -99,7 +119,8 @@ impl Server {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output is piped");
         BufReader::new(stdout).read_line(&mut line).expect("it says where");
-        Server { address: line.trim().parse().expect("an address"), child, home: None }
+        let address = line.trim().parse().expect("an address");
+        Server { address, pid: child.id(), child: Some(child), home: None }
     }
 
     /// User and system time of all its threads so far.
@@ -131,7 +152,7 @@ impl Server {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Records a profile until the server ends.
@@ -157,14 +178,15 @@ pub(crate) fn finish(mut profile: Child) {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
         // It may have ended already.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
+        child.kill().unwrap_or_default();
+        child.wait().map(drop).unwrap_or_default();
     }
 }
 
-/// The floor: hyper on one tokio worker, as the program has it; bodies are read and dropped.
-pub(crate) fn drain() {
+/// The floor: hyper on one tokio worker, as the program has it; bodies are read and dropped, or their lines looked at.
+pub(crate) fn floor(scans: bool) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     // Ends with the benchmark, however that ends: its side of the pipe is closed then.
@@ -179,7 +201,7 @@ pub(crate) fn drain() {
             let (stream, _) = listener.accept().await.expect("a connection");
             stream.set_nodelay(true).expect("a socket option");
             tokio::spawn(async move {
-                let service = hyper::service::service_fn(drop_body);
+                let service = hyper::service::service_fn(move |request| take_body(request, scans));
                 let mut builder = hyper::server::conn::http1::Builder::new();
                 let connection = builder.max_buf_size(READ_BUFFER).serve_connection(TokioIo::new(stream), service);
                 // A connection that breaks is the loader's to notice.
@@ -190,10 +212,22 @@ pub(crate) fn drain() {
     runtime.block_on(worker).expect("the server runs until it is killed");
 }
 
-async fn drop_body(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn take_body(request: Request<Incoming>, scans: bool) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut body = request.into_body();
+    let needles = NEEDLES.map(memchr::memmem::Finder::new);
+    let mut open: Vec<u8> = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
-        drop(frame);
+        let Some(bytes) = frame.data_ref().filter(|_| scans) else { continue };
+        open.extend_from_slice(bytes);
+        let whole = memchr::memrchr(b'\n', &open).map_or(0, |end| end + 1);
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', &open[..whole]) {
+            let line = &open[begin..end];
+            let found = needles.iter().any(|needle| needle.find(line).is_some());
+            assert!(!std::hint::black_box(found), "no line holds them");
+            begin = end + 1;
+        }
+        open.drain(..whole);
     }
     let mut response = Response::new(Full::new(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
