@@ -30,6 +30,7 @@ use crate::investigate::{self, around};
 use crate::ledger::writer::{self, Parts};
 use crate::ledger::{Ledger, engine};
 use crate::metrics::Metrics;
+use crate::moment::Passing;
 use crate::notify::alerts::Alerts;
 use crate::notify::notice::Dossiers;
 use crate::notify::stdout::Stdout;
@@ -85,7 +86,7 @@ pub enum Failure {
 
 /// Unix milliseconds. The place that reads the wall clock; all else is given the time.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-pub(crate) fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -217,6 +218,7 @@ pub async fn run_telling(
         clock: now_ms,
         queue: config.store.queue_batches,
         snapshot_every: Duration::from_secs(config.store.snapshot_seconds),
+        passing: Passing::Real,
     };
     let (ledger, writer_ended) = writer::start(parts).map_err(|e| start(&e))?;
     let leaving = metrics.clone();
@@ -316,7 +318,7 @@ pub async fn run_telling(
     Ok(())
 }
 
-fn seconds_ms(seconds: u64) -> i64 {
+pub fn seconds_ms(seconds: u64) -> i64 {
     i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
 }
 
@@ -503,6 +505,7 @@ fn triage_thread(
         view: with.view,
         stopped: with.stopped,
         clock: now_ms,
+        passing: Passing::Real,
     };
     let (ended, end) = tokio::sync::oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
@@ -565,7 +568,7 @@ fn store_name(settings: &config::Store) -> String {
 }
 
 /// The configured watches; the built-in ones when there are none, or when they are asked for.
-fn base_watches(config: &Config) -> Vec<Watch> {
+pub fn base_watches(config: &Config) -> Vec<Watch> {
     let mut watches: Vec<Watch> = config.watches.iter().map(|rule| Watch::new(rule.clone(), Origin::Config)).collect();
     if config.builtin_watches.unwrap_or(watches.is_empty()) {
         let configured: Vec<String> = config.watches.iter().map(|rule| rule.label.clone()).collect();

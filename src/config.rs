@@ -12,6 +12,7 @@ pub mod aws;
 pub mod defaults;
 pub mod foreign;
 mod reader;
+pub mod rules;
 mod sections;
 mod source;
 mod text;

@@ -314,6 +314,14 @@ impl Ledger {
         self.ask(Command::Hurry).await.unwrap_or(0)
     }
 
+    /// What a destination is to be told now, if anything: for who does not wait for it.
+    pub async fn due_now(&self, destination: &'static str) -> Option<Leased> {
+        match self.ask(|reply| Command::Lease(destination, reply)).await? {
+            Lease::Row(leased) => Some(*leased),
+            Lease::Nothing { .. } => None,
+        }
+    }
+
     /// Writes a snapshot and ends the writer.
     pub async fn close(&self) {
         self.ask(Command::Close).await.unwrap_or_default();

@@ -14,13 +14,15 @@
 //! 9. [`notify`] delivers it.
 //!
 //! [`state`] keeps the small part of what is stored somewhere else, too.
-//! [`app`] wires them, from what [`config`] has read. Imports run down this list; the rest are leaves:
-//! [`store`], [`redact`], [`registry`], [`metrics`], [`fault`], [`secret`], [`tls`], [`alarm`], [`failpoint`]; and beside the river
-//! [`fluent_bit`], which advises on the configuration of who sends, [`ping`], and [`demo`], which shows all of it at work.
+//! [`app`] wires them, from what [`config`] has read; [`replay`] does so for files, on their own time. Imports run down
+//! this list; the rest are leaves: [`store`], [`redact`], [`registry`], [`metrics`], [`moment`], [`fault`], [`secret`],
+//! [`tls`], [`alarm`], [`failpoint`]; and beside the river [`fluent_bit`], which advises on the configuration of who
+//! sends, [`ping`], and [`demo`], which shows all of it at work.
 
 pub mod app;
 pub mod config;
 pub mod demo;
+pub mod replay;
 pub mod server;
 pub mod state;
 
@@ -41,6 +43,7 @@ pub mod failpoint;
 pub mod fault;
 pub mod fluent_bit;
 pub mod metrics;
+pub mod moment;
 pub mod ping;
 pub mod redact;
 pub mod registry;

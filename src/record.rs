@@ -412,7 +412,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn body_time(&self) -> Option<i64> {
+    /// What the body says of it, whatever the envelope does.
+    pub fn body_time(&self) -> Option<i64> {
         match &self.body {
             Body::Access(access, _) => stamp::of_access(access.time),
             // Without one of its own, docker's: its file has `time` beside `log`.

@@ -255,6 +255,11 @@ impl Batch {
         self.sheet.read
     }
 
+    /// When the lines that follow came: for who brings lines of several moments in one batch.
+    pub fn came_at(&mut self, arrival_ms: i64) {
+        self.arrival_ms = arrival_ms;
+    }
+
     pub fn line(&mut self, line: Line<'_>) {
         let (tag, naming) = (self.tag.as_deref(), Some(&*self.naming));
         let delivery = Delivery { tag, arrival_ms: self.arrival_ms, naming };

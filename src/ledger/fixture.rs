@@ -9,6 +9,7 @@ use super::engine::Settings;
 use super::writer::{self, Parts};
 use crate::escalation;
 use crate::metrics::Metrics;
+use crate::moment::Passing;
 use crate::notify::notice::Dossiers;
 use crate::store::{Loaded, Store, StoreError, Transaction};
 use crate::watch::Watch;
@@ -66,6 +67,7 @@ pub(crate) fn ledger(base: Vec<Watch>, metrics: &Metrics) -> (Ledger, Notes) {
         clock: || NOW_MS,
         queue: 8,
         snapshot_every: Duration::from_secs(3600),
+        passing: Passing::Real,
     };
     (writer::start(parts).expect("starts").0, notes)
 }

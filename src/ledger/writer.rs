@@ -3,6 +3,7 @@
 //! While one group is being synced the next one gathers, so the rate of syncs adapts to the disk and never
 //! to the number of requests. Failpoints stand before and after each write for the tests that kill us there.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -12,7 +13,9 @@ use super::{Command, Committed, Lease, Ledger, Staged, Unavailable};
 use crate::escalation::investigation::Investigation;
 use crate::failpoint::Failpoint;
 use crate::metrics::Metrics;
+use crate::moment::{Moment, Passing};
 use crate::notify::deliver::{Leased, Settled};
+use crate::store::nothing::Nothing;
 use crate::store::{Loaded, Store, Transaction};
 use crate::watch::Watch;
 
@@ -32,6 +35,8 @@ pub struct Parts {
     /// Batches that may wait for the writer; more wait in their requests.
     pub queue: usize,
     pub snapshot_every: Duration,
+    /// By which clock that is, and windows are looked after.
+    pub passing: Passing,
 }
 
 struct Writer {
@@ -39,11 +44,13 @@ struct Writer {
     store: Box<dyn Store>,
     metrics: Metrics,
     clock: fn() -> i64,
-    started: Instant,
+    started: Moment,
     /// Uptime of earlier runs.
     uptime_before_ms: u64,
     snapshot_every: Duration,
-    snapshot_next: Instant,
+    passing: Passing,
+    /// When the last one was begun, and how long the next one waits.
+    snapshot_last: (Moment, Duration),
     /// Something was journalled since the last snapshot.
     dirty: bool,
     /// Deliveries whose end is not stored yet: one a destination at the most.
@@ -70,6 +77,16 @@ pub fn start(parts: Parts) -> std::io::Result<(Ledger, oneshot::Receiver<()>)> {
     Ok((Ledger::new(commands, shards, clock), end))
 }
 
+/// A writer without a thread: it works while what is answered is polled, which ends with [`Ledger::close`]. For who has
+/// a clock of his own and wants each run to be the same.
+pub fn start_here(parts: Parts) -> (Ledger, impl Future<Output = ()> + Send) {
+    let (clock, queue) = (parts.clock, parts.queue);
+    let writer = Writer::new(parts);
+    let shards = writer.engine.shards();
+    let (commands, inbox) = mpsc::channel(queue);
+    (Ledger::new(commands, shards, clock), writer.run_here(inbox))
+}
+
 impl Writer {
     fn new(parts: Parts) -> Writer {
         parts.metrics.store_damaged.set(i64::try_from(parts.loaded.damaged).unwrap_or(i64::MAX));
@@ -84,11 +101,12 @@ impl Writer {
             store: parts.store,
             metrics: parts.metrics,
             clock: parts.clock,
-            started: Instant::now(),
+            started: parts.passing.now(),
             uptime_before_ms,
             snapshot_every: parts.snapshot_every,
             // At the first tick: counters of rules that are gone must not come back with the rule.
-            snapshot_next: Instant::now(),
+            snapshot_last: (parts.passing.now(), Duration::ZERO),
+            passing: parts.passing,
             dirty: true,
             unsettled: Vec::new(),
             failing: false,
@@ -98,32 +116,51 @@ impl Writer {
     fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         self.gauges();
         while let Some(first) = inbox.blocking_recv() {
-            let mut group: Vec<Waiting> = Vec::new();
-            let mut next = Some(first);
-            // Batches gather; anything else is done after those that came before it.
-            while let Some(command) = next.take() {
-                match command {
-                    Command::Commit(staged, reply) => {
-                        group.push((staged, reply));
-                        if group.len() < GROUP_MAX {
-                            next = inbox.try_recv().ok();
-                        }
-                    }
-                    other => {
-                        self.commit(std::mem::take(&mut group));
-                        if let Command::Close(reply) = other {
-                            self.snapshot();
-                            drop(self);
-                            // Nobody may be left to hear it.
-                            reply.send(()).unwrap_or_default();
-                            return;
-                        }
-                        self.other(other);
+            if self.turn(first, &mut inbox).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// The same without a thread.
+    async fn run_here(mut self, mut inbox: mpsc::Receiver<Command>) {
+        self.gauges();
+        while let Some(first) = inbox.recv().await {
+            if self.turn(first, &mut inbox).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Does one command, and those after it as long as they are batches.
+    fn turn(&mut self, first: Command, inbox: &mut mpsc::Receiver<Command>) -> ControlFlow<()> {
+        let mut group: Vec<Waiting> = Vec::new();
+        let mut next = Some(first);
+        // Batches gather; anything else is done after those that came before it.
+        while let Some(command) = next.take() {
+            match command {
+                Command::Commit(staged, reply) => {
+                    group.push((staged, reply));
+                    if group.len() < GROUP_MAX {
+                        next = inbox.try_recv().ok();
                     }
                 }
+                other => {
+                    self.commit(std::mem::take(&mut group));
+                    if let Command::Close(reply) = other {
+                        self.snapshot();
+                        // The store is closed before anybody hears that it is.
+                        self.store = Box::new(Nothing);
+                        // Nobody may be left to hear it.
+                        reply.send(()).unwrap_or_default();
+                        return ControlFlow::Break(());
+                    }
+                    self.other(other);
+                }
             }
-            self.commit(group);
         }
+        self.commit(group);
+        ControlFlow::Continue(())
     }
 
     fn now(&self) -> Now {
@@ -264,7 +301,7 @@ impl Writer {
         if let Some(draft) = self.engine.tick(now) {
             self.write(draft, now);
         }
-        if Instant::now() >= self.snapshot_next {
+        if self.snapshot_last.0.elapsed() >= self.snapshot_last.1 {
             self.engine.sweep(now);
             while let Some(label) = self.engine.expired_watch(now) {
                 tracing::info!(label, "no match for its ttl_seconds: the watch leaves");
@@ -360,7 +397,7 @@ impl Writer {
             }
         }
         let pause = self.snapshot_every.max(begun.elapsed() * SNAPSHOT_SHARE);
-        self.snapshot_next = Instant::now() + pause;
+        self.snapshot_last = (self.passing.now(), pause);
     }
 }
 

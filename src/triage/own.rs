@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::ask::{Asked, Said, Tuned};
 use super::prompt::Own;
 use super::trial::Scene;
@@ -49,7 +47,7 @@ impl Worker {
             return;
         }
         if !self.settings.tune_every.is_zero() && self.tuned.elapsed() >= self.settings.tune_every {
-            self.tuned = Instant::now();
+            self.tuned = self.passing.now();
             self.correct().await;
             self.ask_for_numbers();
         }

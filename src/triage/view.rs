@@ -68,6 +68,12 @@ impl View {
         state.decisions.push_front(decision);
     }
 
+    /// Those since the last look, oldest first; they are shown to nobody else then.
+    pub fn take_decisions(&self) -> Vec<Decision> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.decisions.drain(..).rev().collect()
+    }
+
     /// It is at work.
     pub fn beat(&self, now_ms: i64) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).beat_ms = Some(now_ms);

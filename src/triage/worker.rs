@@ -6,6 +6,7 @@
 
 mod act;
 mod breadth;
+pub mod by_hand;
 mod watched;
 
 use std::collections::{HashMap, HashSet};
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::ask::{AT_ONCE_LEAST, Asked, Asker, AtOnce, NoAnswer, Said, Tuned};
 use super::kinds::{Bounds, Judgement, Kind, Kinds, Seen, State};
@@ -32,6 +32,7 @@ use crate::failpoint::Failpoint;
 use crate::ledger::engine::PROPOSED_MAX;
 use crate::ledger::{Lane, Ledger, Proposal, Refused, StagedGroup};
 use crate::metrics::Metrics;
+use crate::moment::{Moment, Passing};
 use crate::notify::notice::Severity;
 use crate::record::level::Level;
 use crate::record::naming::Naming;
@@ -78,6 +79,8 @@ pub struct Parts {
     pub stopped: watch::Receiver<bool>,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
+    /// By which clock sweeps and the like have their beat.
+    pub passing: Passing,
 }
 
 /// How often time is let pass.
@@ -125,14 +128,15 @@ pub(super) struct Worker {
     /// Kinds that a watch in the shadow counts.
     lift: Vec<u64>,
     pub(super) seeding: Seeding,
-    pub(super) tuned: Instant,
-    pub(super) started: Instant,
+    pub(super) passing: Passing,
+    pub(super) tuned: Moment,
+    pub(super) started: Moment,
     /// Notes to be stored or deleted with the next tick.
     notes: HashMap<String, Option<Vec<u8>>>,
-    swept: Instant,
+    swept: Moment,
     pages: Pages,
     /// What the templates were when they were last stored, and when that was.
-    paged: (u64, Instant),
+    paged: (u64, Moment),
     /// What the proposed watches were made for, by label.
     made: HashMap<String, Made>,
     /// Those that match most of what they were not made for, of which set and how many kinds that was found.
@@ -200,7 +204,7 @@ impl Worker {
         let (pages, templates, unreadable) = Pages::read(&notes);
         let kinds = Kinds::restored(parts.settings.bounds, parts.seed, &templates);
         let mut worker = Worker {
-            paged: (kinds.template_changes(), Instant::now()),
+            paged: (kinds.template_changes(), parts.passing.now()),
             kinds,
             at_once: AtOnce::new(parts.settings.batch_lines),
             settings: parts.settings.clone(),
@@ -215,10 +219,11 @@ impl Worker {
             not_before_ms: 0,
             lift: Vec::new(),
             seeding: Seeding::default(),
-            tuned: Instant::now(),
-            started: Instant::now(),
+            passing: parts.passing,
+            tuned: parts.passing.now(),
+            started: parts.passing.now(),
             notes: unreadable.into_iter().map(|key| (key, None)).collect(),
-            swept: Instant::now(),
+            swept: parts.passing.now(),
             pages,
             made: HashMap::new(),
             broad: HashSet::new(),
@@ -515,7 +520,7 @@ impl Worker {
             self.apply(actions, &severe, &Said::builtin()).await;
         }
         self.look_after_own().await;
-        if self.paged.1.elapsed() >= PAGES_EVERY {
+        if self.paged.1.elapsed() >= PAGES_EVERY && !self.passing.is_recorded() {
             self.keep_templates();
         }
         self.flush().await;
@@ -523,7 +528,7 @@ impl Worker {
 
     /// Templates that have changed are stored with the next commit.
     fn keep_templates(&mut self) {
-        let before = std::mem::replace(&mut self.paged, (self.kinds.template_changes(), Instant::now()));
+        let before = std::mem::replace(&mut self.paged, (self.kinds.template_changes(), self.passing.now()));
         if before.0 != self.paged.0 {
             self.notes.extend(self.pages.changed(&self.kinds.templates()));
         }
@@ -556,7 +561,7 @@ impl Worker {
     /// Takes up what was counted since the last time.
     fn sweep(&mut self) {
         let seconds = self.swept.elapsed().as_secs_f64();
-        self.swept = Instant::now();
+        self.swept = self.passing.now();
         let now_ms = self.now_ms();
         self.kinds.sweep(&self.intake.known, seconds, now_ms);
         // Somebody removed the watch that they were counted by: they are looked at again.

@@ -1,6 +1,7 @@
 //! What time alone turns: floods that are over, services that fell silent or came back, windows to forget.
 
 use super::{Draft, Engine, Now};
+use crate::escalation::Post;
 use crate::ledger::journal::Entry;
 use crate::ledger::window::{Phase, Width, Window};
 use crate::ledger::{Lane, WindowKey};
@@ -16,16 +17,22 @@ impl Engine {
         let mut draft =
             Draft { entry: Entry { at_ms: now.ms, uptime_ms: now.uptime_ms, ..Entry::default() }, ..Draft::default() };
         let set = self.shards.watches();
+        let mut posts = Vec::new();
         for key in self.active.clone() {
             let held = self.shards.windows.get(&key).map(|w| w.clone());
             let (Some(watch), Some(mut window)) = (set.by_key(key.watch), held) else {
                 draft.dropped.push(key);
                 continue;
             };
-            if self.turn(watch, &key, &mut window, now) {
+            if self.turn(watch, &key, &mut window, &mut posts, now) {
                 draft.turned.insert(key.clone());
                 draft.windows.insert(key, window);
             }
+        }
+        // In an order of their own: windows are kept in none.
+        posts.sort_by_key(|post| post.escalation);
+        for post in &posts {
+            self.outbox.post(post);
         }
         let reminders = self.desk.remind(now.ms, self.started_ms);
         for post in &reminders {
@@ -35,7 +42,14 @@ impl Engine {
         (!quiet).then_some(draft)
     }
 
-    fn turn(&mut self, watch: &Watch, key: &WindowKey, window: &mut Window, now: Now) -> bool {
+    fn turn(
+        &mut self,
+        watch: &Watch,
+        key: &WindowKey,
+        window: &mut Window,
+        posts: &mut Vec<Post>,
+        now: Now,
+    ) -> bool {
         let width = Width::of_seconds(watch.rule.window_seconds);
         let post = match (window.phase, key.lane) {
             (Phase::Quiet, _) => return false,
@@ -74,9 +88,7 @@ impl Engine {
                 _ => return false,
             },
         };
-        if let Some(post) = post {
-            self.outbox.post(&post);
-        }
+        posts.extend(post);
         true
     }
 

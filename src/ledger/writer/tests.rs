@@ -67,6 +67,7 @@ fn parts(store: Box<dyn Store>, metrics: Metrics, base: Vec<Watch>) -> Parts {
         clock: || 1_790_000_000_000,
         queue: 8,
         snapshot_every: Duration::from_secs(10),
+        passing: Passing::Real,
     }
 }
 

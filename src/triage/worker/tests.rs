@@ -46,6 +46,7 @@ impl Bench {
             view: Arc::default(),
             stopped,
             clock: || NOW_MS,
+            passing: Passing::Real,
         };
         Bench { worker: Worker::new(&mut parts), stored, intake, parts }
     }

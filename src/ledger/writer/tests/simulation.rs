@@ -209,7 +209,7 @@ fn writer(paper: &Paper, rules: &[Watch], metrics: &Metrics) -> Writer {
     parts.snapshot_every = Duration::from_secs(3600);
     let mut writer = Writer::new(parts);
     // Snapshots come when the test says so.
-    writer.snapshot_next = Instant::now() + Duration::from_secs(3600);
+    writer.snapshot_last.1 = Duration::from_secs(3600);
     writer
 }
 
