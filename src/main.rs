@@ -5,6 +5,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use emberwatch::app::{self, Failure};
@@ -15,9 +17,11 @@ use emberwatch::fluent_bit::{self, Receiver};
 use emberwatch::notify::slack::SlackTarget;
 use emberwatch::notify::slack::rehearsal::{Ended, Step, rehearse};
 use emberwatch::ping;
+use emberwatch::replay;
 
 /// Exit codes, after sysexits(3). What was found in the logs never changes them.
 const EXIT_FAILED: u8 = 1;
+const EXIT_NO_INPUT: u8 = 66;
 const EXIT_UNAVAILABLE: u8 = 69;
 const EXIT_SOFTWARE: u8 = 70;
 const EXIT_CONFIG: u8 = 78;
@@ -39,7 +43,8 @@ struct Arguments {
 }
 
 const EXITS: &str = "Exit codes: 0 stopped as asked; 1 ping found nobody ready, check --fluent-bit found something that loses, doubles or\n\
-    hurts, or a demo did not count what it had sent; 2 wrong arguments; 69 a port or the store cannot be had; 70 a part of the program died; 78 a configuration\n\
+    hurts, or a demo did not count what it had sent; 2 wrong arguments; 66 nothing that replay was to read can be read;\n\
+    69 a port or the store cannot be had; 70 a part of the program died; 78 a configuration\n\
     has faults (all are printed) or cannot be read.";
 
 #[derive(Subcommand)]
@@ -87,6 +92,7 @@ enum Command {
         #[arg(long, value_name = "IP:PORT")]
         address: Option<SocketAddr>,
     },
+    Replay(Replay),
 }
 
 #[derive(Subcommand)]
@@ -102,6 +108,52 @@ enum SlackCommand {
     #[command(verbatim_doc_comment)]
     Test,
 }
+
+/// Say what would have been sent about logs that are there already.
+///
+/// Reads files, folders or stdin (-) as if their lines came in now, on the clock of the lines: the same rules, windows,
+/// escalations and built-in triage as `serve`. Lines may be NDJSON, what Fluent Bit and FireLens send, docker's json
+/// files or plain text (nginx, Python, Java, syslog, …), plain or packed with gzip or zstd. Several files are merged by
+/// time. Nothing is stored or sent: the report goes to stdout, progress to stderr; Ctrl-C reports what was read so far.
+#[derive(clap::Args)]
+#[command(after_help = REPLAY_EXAMPLES)]
+struct Replay {
+    /// Files, folders (read with all below them), or - for stdin.
+    #[arg(required = true, value_name = "FILE|DIR|-")]
+    inputs: Vec<PathBuf>,
+    /// Try these rules: [[watch]] tables as in the configuration, or JSON as the API has it. They stand beside those of
+    /// --config, and replace those of the same label.
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// Run the built-in rules, too. They run by themselves while there are no others.
+    #[arg(long)]
+    builtin: bool,
+    /// Leave out lines before this time (UTC unless it says): 2025-10-01, 2025-10-01T08:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<i64>,
+    /// Leave out lines after it.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<i64>,
+    /// The service that lines are of which name none; by default their file's name.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// The report as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Messages shown in full.
+    #[arg(long, value_name = "N", default_value_t = replay::report::text::MESSAGES)]
+    messages: usize,
+    /// No progress.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const REPLAY_EXAMPLES: &str = "Examples:\n  \
+    emberwatch replay /var/log/nginx/                      a folder, rotated and packed files included\n  \
+    docker logs web 2>&1 | emberwatch replay --service web -\n  \
+    emberwatch replay --rules rules.toml app.log.gz        would these rules have told?\n  \
+    emberwatch replay --since 2025-10-01T08:00:00Z --json *.ndjson > report.json\n\n\
+    Exit codes: 0 also when something was found; 66 a file is missing or cannot be read; 78 the rules have faults.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -132,6 +184,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Ping { address } => ping(address, &config.server),
+        Command::Replay(arguments) => replay(&config, arguments),
         Command::Slack { command: SlackCommand::Test } => slack_test(config),
         // Before the configuration, which it has none of.
         Command::Demo { .. } => ExitCode::SUCCESS,
@@ -181,6 +234,68 @@ fn serve(config: Config, origin: Origin) -> ExitCode {
             })
         }
     }
+}
+
+fn replay(config: &Config, arguments: Replay) -> ExitCode {
+    let rules = match arguments.rules.as_deref().map(config::rules::read).transpose() {
+        Ok(rules) => rules.unwrap_or_default(),
+        Err(faults) => {
+            say(&mut std::io::stderr(), &format!("the rules have faults:\n{faults}"));
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let options = replay::Options {
+        inputs: arguments.inputs,
+        rules,
+        builtin: arguments.builtin,
+        since_ms: arguments.since,
+        until_ms: arguments.until,
+        service: arguments.service,
+        quiet: arguments.quiet,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    // Beside the reading, which waits for nobody.
+    let signals = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    if let Ok(signals) = &signals {
+        let stop = stop.clone();
+        signals.spawn(async move {
+            asked_to_stop().await;
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    let replayed = replay::run(config, &options, &stop, app::now_ms());
+    if let Ok(signals) = signals {
+        signals.shutdown_background();
+    }
+    match replayed {
+        Ok(report) => {
+            let stdout = std::io::stdout();
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let colour = std::io::IsTerminal::is_terminal(&stdout) && !plain;
+            let manner = replay::report::text::Manner { colour, messages: arguments.messages };
+            let text = match arguments.json {
+                true => replay::report::json::render(&report).to_string(),
+                false => replay::report::text::render(&report, &manner),
+            };
+            say(&mut stdout.lock(), text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            say(&mut std::io::stderr(), &format!("{failure}"));
+            ExitCode::from(match failure {
+                replay::Failure::Input(_) => EXIT_NO_INPUT,
+                replay::Failure::Start(_) => EXIT_SOFTWARE,
+            })
+        }
+    }
+}
+
+/// A time as it is given on the command line; a date alone is its midnight.
+fn moment(text: &str) -> Result<i64, String> {
+    let of = |text: &str| emberwatch::record::time::from_text(text.as_bytes());
+    of(text)
+        .or_else(|| of(&format!("{text}T00:00:00Z")))
+        .ok_or_else(|| "must be a time such as 2025-10-01T08:00:00Z, or a date such as 2025-10-01".to_owned())
 }
 
 /// To stderr: stdout is for what was found.

@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use tokio::sync::Notify;
 
 use super::journal::Total;
-use super::window::{Phase, Width, Window};
+use super::window::{Bucket, Phase, Width, Window};
 use super::{DeliveryKey, Lane, WindowKey};
 use crate::watch::{Watch, WatchKey, WatchSet, group_values};
 
@@ -94,6 +94,11 @@ impl Shards {
 
     pub fn total(&self, watch: WatchKey) -> Total {
         self.totals.get(&watch).map(|t| *t).unwrap_or_default()
+    }
+
+    /// What one group's window counted at a bucket; 0 where there is none.
+    pub fn count_at(&self, key: &WindowKey, at: Bucket) -> u64 {
+        self.windows.get(key).map_or(0, |window| window.count(at))
     }
 
     /// The live groups of every watch as of `now_ms`, those with the highest counts first.

@@ -46,7 +46,7 @@ pub enum Message {
 }
 
 impl Message {
-    pub(super) fn slack(&self) -> String {
+    pub fn slack(&self) -> String {
         match self {
             Message::One(notice) => text::slack(notice),
             Message::Many(digest) => digest.slack(),
