@@ -191,15 +191,10 @@ struct Totals {
     oddities: Vec<TimeOddity>,
 }
 
-async fn replay(
-    config: &Config,
-    options: &Options,
-    base: Vec<Watch>,
-    mut reading: Reading,
-) -> Result<Report, Failure> {
+async fn replay(config: &Config, options: &Options, base: Vec<Watch>, mut reading: Reading) -> Result<Report, Failure> {
     let stop = reading.shared.stop.clone();
     let mut totals = Totals::default();
-    let known = reading.files.iter().all(|file| file.path.is_some() && file.bytes > 0);
+    let known = reading.files.iter().all(|file| file.path.is_some());
     let on_disk: u64 = reading.files.iter().map(|file| file.bytes).sum();
     let mut progress = Progress::new(known.then_some(on_disk), options.quiet);
     let begun = std::time::Instant::now();
@@ -235,6 +230,9 @@ async fn replay(
                 Some(drive) if is_wanted => {
                     gathered.count(next.seen, time_ms);
                     drop(gathered);
+                    if next.is_timeless {
+                        drive.no_time(time_ms);
+                    }
                     drive.take(place, next.tag, next.line, time_ms)
                 }
                 _ => {
@@ -244,10 +242,13 @@ async fn replay(
             }
         });
         let ended = merge.passed(place);
-        if (full == Some(true) || ended.is_some())
-            && let Some(drive) = &mut drive
-        {
-            drive.close(place).await;
+        if let Some(drive) = &mut drive {
+            if full == Some(true) || ended.is_some() {
+                drive.close(place).await;
+            }
+            if ended.is_some() {
+                drive.ended(place);
+            }
         }
         if let Some(source) = ended {
             reading.ended(place, &source, &mut totals);

@@ -21,7 +21,8 @@ pub fn read(path: &Path) -> Result<Vec<Rule>, Faults> {
     let mut faults = Vec::new();
     let mut read: Vec<Rule> = Vec::new();
     if rules.is_empty() {
-        faults.push(Fault::new(file.as_str(), "holds no rule: write [[watch]] tables, or JSON as GET /watches gives it"));
+        faults
+            .push(Fault::new(file.as_str(), "holds no rule: write [[watch]] tables, or JSON as GET /watches gives it"));
     }
     if rules.len() as u64 > WATCHES_MAX as u64 {
         return Err(Fault::new(file, format!("has {} rules; {WATCHES_MAX} is the most", rules.len())).into());
@@ -115,9 +116,11 @@ mod tests {
     fn rules_are_read_as_the_configuration_and_the_api_have_them() {
         let rule = r#"{"action":"watch","label":"a","match":{"field":"status","gte":"500"},"threshold":10,"window_seconds":60,"summary":"x"}"#;
         let toml = "[[watch]]\nlabel = \"a\"\nmatch = { contains = \"x\" }\nthreshold = 2\nwindow_seconds = 60\nsummary = \"x\"\n";
-        let shown = format!(r#"{{"watches":[{},{}]}}"#,
+        let shown = format!(
+            r#"{{"watches":[{},{}]}}"#,
             rule.replace(r#""action":"watch""#, r#""origin":"config","matched_total":7,"state":"quiet","groups":[]"#),
-            rule.replace(r#""action":"watch","label":"a""#, r#""origin":"triage","label":"b""#));
+            rule.replace(r#""action":"watch","label":"a""#, r#""origin":"triage","label":"b""#)
+        );
         for text in [rule, &format!("[{rule}]"), toml, &shown] {
             assert_eq!(labels(text), Ok(vec!["a".to_owned()]), "{text}");
         }

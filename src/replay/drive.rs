@@ -6,7 +6,7 @@
 //! waiting: the same lines have the same end.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,8 @@ use crate::ledger::{Lane, Ledger, WindowKey};
 use crate::metrics::Metrics;
 use crate::moment::Passing;
 use crate::notify::deliver::{Message, Settled};
-use crate::notify::notice::{Dossiers, NoticeKind};
+use crate::notify::notice::{Dossiers, Notice, NoticeKind};
+use crate::redact::Redacted;
 use crate::store::Loaded;
 use crate::store::nothing::Nothing;
 use crate::triage::model::{Patience, Target};
@@ -56,6 +57,8 @@ const LATENESS_MS: i64 = 3_600_000;
 pub const SAID_MAX: usize = 2_000;
 /// Mixed into hashes and pseudonyms. Not secret: nothing of a replay leaves it.
 pub const SEED: u64 = 0x7265_706c_6179;
+/// Services whose files are known, and moments and escalations of lines without a time.
+const SENDERS_MAX: usize = 20_000;
 const SLACK: &str = "slack";
 
 thread_local!(static NOW_MS: Cell<i64> = const { Cell::new(0) });
@@ -69,6 +72,16 @@ fn now_ms() -> i64 {
 pub struct Said {
     pub at_ms: i64,
     pub message: Message,
+}
+
+/// What would be told if lines without a time had all come at once.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Unbelieved {
+    pub label: String,
+    pub service: Redacted,
+    pub count: u64,
+    pub threshold: u64,
+    pub window_seconds: u64,
 }
 
 /// The most that one watch counted within its window.
@@ -95,7 +108,7 @@ pub struct Ended {
     pub kinds: Vec<Kind>,
     /// Verdicts of triage, by outcome.
     pub decided: BTreeMap<&'static str, u64>,
-    pub ended_ms: i64,
+    pub unbelieved: Vec<Unbelieved>,
 }
 
 /// One kind of line.
@@ -126,6 +139,12 @@ pub struct Drive {
     /// When batches are complete, as they were opened.
     due: VecDeque<(i64, usize, u64)>,
     serial: u64,
+    /// Files that a service's lines came from, as long as they go on.
+    senders: HashMap<String, BTreeSet<usize>>,
+    /// Seconds at which lines stand that told no time, in files that tell none.
+    timeless: BTreeSet<i64>,
+    /// Escalations that such lines alone made.
+    unbelieved: BTreeMap<u64, Unbelieved>,
     next_tick_ms: i64,
     next_triage_ms: i64,
     last_line_ms: i64,
@@ -218,10 +237,12 @@ impl Drive {
         } else {
             None
         };
-        let bounds = Bounds { max_samples: config.quarantine.max_samples.max(20), max_bytes: config.quarantine.max_bytes };
+        let bounds =
+            Bounds { max_samples: config.quarantine.max_samples.max(20), max_bytes: config.quarantine.max_bytes };
         let quarantine = Quarantine::new(bounds);
         quarantine.set_seed(SEED);
-        let settled = app::seconds_ms(config.escalation.settle_seconds).max(app::seconds_ms(config.triage.batch_seconds));
+        let settled =
+            app::seconds_ms(config.escalation.settle_seconds).max(app::seconds_ms(config.triage.batch_seconds));
         Ok(Drive {
             settings: settings(config, triages.then_some(intake), bounds),
             ledger,
@@ -231,6 +252,9 @@ impl Drive {
             open: HashMap::new(),
             due: VecDeque::new(),
             serial: 0,
+            senders: HashMap::new(),
+            timeless: BTreeSet::new(),
+            unbelieved: BTreeMap::new(),
             next_tick_ms: first_ms.saturating_add(TICK_MS),
             next_triage_ms: first_ms.saturating_add(TRIAGE_TICK_MS),
             last_line_ms: first_ms,
@@ -298,10 +322,10 @@ impl Drive {
         if tally.rejected() > 0 {
             self.quarantine.take(rejects, None, now_ms());
         }
-        let shards = self.ledger.shards();
         for service in &services {
+            self.sends(&service.service, file);
             if let Some(newest_ms) = service.newest_ms {
-                shards.saw(&service.cluster, &service.service, newest_ms);
+                self.ledger.shards().saw(&service.cluster, &service.service, newest_ms);
             }
         }
         let set = self.ledger.watches();
@@ -361,7 +385,7 @@ impl Drive {
             rejected: self.quarantine.show(None, 20),
             kinds,
             decided: self.decided,
-            ended_ms: last_ms,
+            unbelieved: self.unbelieved.into_values().collect(),
         };
         self.ledger.close().await;
         ended
@@ -399,8 +423,9 @@ impl Drive {
             use crate::notify::deliver::Outbox;
             let thread = leased.thread.clone().unwrap_or_else(|| leased.row.to_string());
             self.ledger.settle(leased.row, Settled::Done { thread: Some(thread) }).await;
-            let silence = matches!(&leased.message, Message::One(notice) if notice.kind == NoticeKind::NoData);
-            if self.is_over && silence {
+            if let Message::One(notice) = &leased.message
+                && (self.is_of_no_time(notice) || self.is_mere_end(notice))
+            {
                 continue;
             }
             if self.said.len() >= SAID_MAX {
@@ -409,6 +434,66 @@ impl Drive {
             }
             self.said.push(Said { at_ms: now_ms(), message: leased.message });
         }
+    }
+
+    /// Lines of a file that tells no time stand at this one.
+    pub fn no_time(&mut self, at_ms: i64) {
+        if self.timeless.len() < SENDERS_MAX {
+            self.timeless.insert(at_ms.div_euclid(1000));
+        }
+    }
+
+    /// A file has no more lines: that is no silence of its services.
+    pub fn ended(&mut self, file: usize) {
+        for files in self.senders.values_mut() {
+            files.remove(&file);
+        }
+    }
+
+    fn sends(&mut self, service: &str, file: usize) {
+        match self.senders.get_mut(service) {
+            Some(files) => {
+                files.insert(file);
+            }
+            None if self.senders.len() < SENDERS_MAX => {
+                self.senders.insert(service.to_owned(), BTreeSet::from([file]));
+            }
+            None => {}
+        }
+    }
+
+    /// "No data" because the files are over.
+    fn is_mere_end(&self, notice: &Notice) -> bool {
+        if notice.kind != NoticeKind::NoData {
+            return false;
+        }
+        let name = notice.service.as_str();
+        let files = self.senders.iter().find(|(service, _)| escalation::cleaned(service).as_str() == name);
+        self.is_over || files.is_some_and(|(_, files)| files.is_empty())
+    }
+
+    /// It crossed because lines that tell no time are held to be of one moment. One line is one line whenever it came.
+    fn is_of_no_time(&mut self, notice: &Notice) -> bool {
+        if self.unbelieved.contains_key(&notice.escalation) {
+            return true;
+        }
+        let (first, last) = (notice.first_ms.div_euclid(1000), notice.last_ms.div_euclid(1000));
+        let width = i64::try_from(notice.window_seconds / 60).unwrap_or(0) + 1;
+        let is = notice.kind == NoticeKind::Opened
+            && notice.threshold > 1
+            && last - first <= width
+            && self.timeless.contains(&last);
+        if is && self.unbelieved.len() < SENDERS_MAX {
+            let of = Unbelieved {
+                label: notice.label.clone(),
+                service: notice.service.clone(),
+                count: notice.count,
+                threshold: notice.threshold,
+                window_seconds: notice.window_seconds,
+            };
+            self.unbelieved.insert(notice.escalation, of);
+        }
+        is
     }
 
     fn decisions(&mut self) {

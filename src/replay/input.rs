@@ -296,8 +296,15 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", at("d.log")).expect("linked");
         std::os::unix::fs::symlink(folder.path(), at("b/loop")).expect("linked");
         let (found, passed) = find(&[folder.path().to_owned(), at("a.log")]).expect("found");
-        let names: Vec<String> =
-            found.iter().map(|f| f.path.as_deref().and_then(|p| p.strip_prefix(folder.path()).ok()).map_or(String::new(), |p| p.display().to_string())).collect();
+        let names: Vec<String> = found
+            .iter()
+            .map(|f| {
+                f.path
+                    .as_deref()
+                    .and_then(|p| p.strip_prefix(folder.path()).ok())
+                    .map_or(String::new(), |p| p.display().to_string())
+            })
+            .collect();
         assert_eq!(names, ["a.log", "b/1.log", "b/2.log", "c.log"], "each once");
         assert_eq!(passed.len(), 2, "{passed:?}");
         let missing = find(&[at("none")]).expect_err("missing");

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::drive::{Ended, Kind, Said};
+use super::drive::{Ended, Kind, Said, Unbelieved};
 use super::gathered::{Gathered, Levels, Service};
 use super::input::{Found, Passed};
 use super::words;
@@ -82,6 +82,7 @@ pub struct Report {
     pub new: Vec<OfKind>,
     pub said: Vec<Said>,
     pub unshown: u64,
+    pub unbelieved: Vec<Unbelieved>,
     pub escalations: Vec<Escalation>,
     pub watches: Vec<OfWatch>,
     pub ignored: Vec<OfKind>,
@@ -139,8 +140,7 @@ impl Report {
         let gathered = &parts.gathered;
         let services: Vec<OfService> = gathered.services().into_iter().map(of_service).collect();
         let plain = services.iter().map(|service| service.plain).sum();
-        let (levels, lines, outside, span_ms) =
-            (gathered.levels, gathered.lines, gathered.outside, gathered.span_ms);
+        let (levels, lines, outside, span_ms) = (gathered.levels, gathered.lines, gathered.outside, gathered.span_ms);
         let mut report = Report {
             files: parts.files.len(),
             passed: parts.passed,
@@ -163,6 +163,7 @@ impl Report {
             new: Vec::new(),
             said: Vec::new(),
             unshown: 0,
+            unbelieved: Vec::new(),
             escalations: Vec::new(),
             watches: Vec::new(),
             ignored: Vec::new(),
@@ -180,7 +181,8 @@ impl Report {
     }
 
     fn fill(&mut self, ended: Ended) {
-        let Ended { tally, said, unshown, escalations, most, watches, rejected, kinds, decided, .. } = ended;
+        let Ended { tally, said, unshown, escalations, most, watches, rejected, kinds, decided, unbelieved } = ended;
+        self.unbelieved = unbelieved;
         self.outcomes = vec![
             ("matched", tally.matched),
             ("unmatched", tally.unmatched),
@@ -202,7 +204,7 @@ impl Report {
             self.new = new.into_iter().take(KINDS_MAX).map(of_kind).collect();
         }
         let mut ignored: Vec<&Kind> =
-            kinds.iter().filter(|kind| kind.judged == Some(What::Ignore) && kind.level >= Level::Warn).collect();
+            kinds.iter().filter(|kind| kind.judged == Some(What::Ignore) && is_severe(kind)).collect();
         ignored.sort_by_key(|kind| (std::cmp::Reverse(kind.level), std::cmp::Reverse(kind.count)));
         self.ignored = ignored.into_iter().take(KINDS_MAX).map(of_kind).collect();
         self.watches = watches
@@ -230,6 +232,11 @@ impl Report {
     pub fn timeless(&self) -> impl Iterator<Item = &TimeOddity> {
         self.oddities.iter().filter(|odd| odd.timed == 0 && odd.timeless > 1)
     }
+}
+
+/// Worth a look though triage has ignored it. Requests that fail are ignored because other watches count them.
+fn is_severe(kind: &Kind) -> bool {
+    kind.level >= Level::Warn && !(kind.shape == Shape::Access && kind.level >= Level::Error)
 }
 
 fn of_service(service: &Service) -> OfService {

@@ -21,6 +21,7 @@ use crate::ingest::lines::{Line, Lines};
 use crate::ingest::split::Split;
 use crate::ingest::values::Values;
 use crate::record::format::Format;
+use crate::record::kubernetes;
 use crate::record::naming::Naming;
 use crate::record::{Delivery, Piece, Reader, Record};
 
@@ -32,6 +33,8 @@ const HEAD: usize = 4096;
 const STEPS_MAX: usize = 256;
 /// So far ahead of the line before and the line after it, a time is none. Milliseconds.
 const AHEAD_MS: i64 = 900_000;
+/// Logs of before 2000 are none: 2000-01-01T00:00:00Z.
+const EARLIEST_MS: i64 = 946_684_800_000;
 /// So far behind the line before, a file is told to be out of order. Milliseconds.
 const BEHIND_MS: i64 = 900_000;
 
@@ -116,6 +119,8 @@ pub struct Next<'s> {
     pub line: Line<'s>,
     pub seen: Seen,
     pub tag: &'s [u8],
+    /// No line of its file has told a time.
+    pub is_timeless: bool,
 }
 
 impl Stream for Source {
@@ -151,11 +156,6 @@ impl Source {
     /// Bytes taken from the disk.
     pub fn taken(&self) -> u64 {
         self.bytes.as_ref().map_or(0, |bytes| bytes.taken)
-    }
-
-    /// No line of it told a time.
-    pub fn is_timeless(&self) -> bool {
-        self.oddities.timed == 0
     }
 
     fn next_time(&mut self) -> Option<i64> {
@@ -200,7 +200,12 @@ impl Source {
             None => self.oddities.timeless += 1,
         }
         let bytes = self.store.get(item.start..item.end).unwrap_or_default();
-        let answer = of(Next { line: Line { bytes, cut: item.cut }, seen: item.seen, tag: &self.tag });
+        let answer = of(Next {
+            line: Line { bytes, cut: item.cut },
+            seen: item.seen,
+            tag: &self.tag,
+            is_timeless: self.last_ms.is_none(),
+        });
         if self.items.is_empty() {
             self.store.clear();
         }
@@ -342,6 +347,8 @@ impl Source {
     }
 
     fn keep(&mut self, bytes: &[u8], cut: bool, time_ms: Option<i64>, seen: Seen) {
+        // An epoch, or a date that a line is about.
+        let time_ms = time_ms.filter(|at| *at >= EARLIEST_MS);
         let start = self.store.len();
         self.store.extend_from_slice(bytes);
         self.items.push_back(Item { start, end: self.store.len(), cut, time_ms, seen });
@@ -409,7 +416,7 @@ pub fn tag_of(file: &Found) -> Vec<u8> {
     let Some(path) = &file.path else { return b"stdin".to_vec() };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let kube = name.strip_suffix(".log").is_some_and(|stem| stem.split('_').count() == 3);
-    if kube {
+    if kube && kubernetes::of_tag(format!("containers.{name}").as_bytes()).is_some() {
         return format!("kube.var.log.containers.{name}").into_bytes();
     }
     let mut stem = name.as_str();
@@ -439,7 +446,8 @@ mod tests {
 
     /// Times and lines, as they come.
     fn lines(text: &'static [u8]) -> (Vec<(i64, String)>, Oddities) {
-        let shared = Shared { gathered: RefCell::default(), naming: Arc::default(), cap: 1 << 20, stop: Arc::default() };
+        let shared =
+            Shared { gathered: RefCell::default(), naming: Arc::default(), cap: 1 << 20, stop: Arc::default() };
         let bytes = Bytes::new(Box::new(text)).expect("a decoder");
         let mut source = Source::new(&found("x.log"), bytes, b"x".to_vec(), Rc::new(shared), 0);
         let mut all = Vec::new();
@@ -473,7 +481,8 @@ mod tests {
         );
         let times: Vec<i64> = all.iter().map(|(at, _)| (at - T) / 1000).collect();
         assert_eq!((times, odd.ahead, odd.backwards), (vec![0, 0, 1, 1, 1], 2, 0));
-        let (all, odd) = lines(b"2025-10-01 08:12:00 a\n2025-10-02 08:12:00 b\n2025-10-02 08:12:01 c\n2025-10-01 08:12:00 d\n");
+        let (all, odd) =
+            lines(b"2025-10-01 08:12:00 a\n2025-10-02 08:12:00 b\n2025-10-02 08:12:01 c\n2025-10-01 08:12:00 d\n");
         assert_eq!((all[1].0 - T, odd.ahead, odd.backwards), (86_400_000, 0, 1));
     }
 
@@ -503,7 +512,8 @@ mod tests {
             ("app-2025-10-01.log", "app-2025-10-01".into()),
             (".log", ".log".into()),
             (&format!("{id}-json.log"), "a".repeat(12)),
-            ("web-1_prod_app-x.log", "kube.var.log.containers.web-1_prod_app-x.log".into()),
+            ("kafka_server_2016-12-19.log", "kafka_server_2016-12-19".into()),
+            (&format!("web-1_prod_app-{id}.log"), format!("kube.var.log.containers.web-1_prod_app-{id}.log")),
         ] {
             assert_eq!(String::from_utf8(tag_of(&found(name))), Ok(tag), "{name}");
         }

@@ -24,9 +24,7 @@ pub enum Surety {
 /// `latest_ms`: when the file was written.
 pub fn of_line(line: &[u8], latest_ms: i64) -> Option<(i64, Surety)> {
     let head = line.get(..HEAD).unwrap_or(line);
-    opening(head, latest_ms)
-        .map(|at| (at, Surety::Opens))
-        .or_else(|| within(head).map(|at| (at, Surety::Within)))
+    opening(head, latest_ms).map(|at| (at, Surety::Opens)).or_else(|| within(head).map(|at| (at, Surety::Within)))
 }
 
 fn opening(head: &[u8], latest_ms: i64) -> Option<i64> {
@@ -90,7 +88,8 @@ fn within(head: &[u8]) -> Option<i64> {
     }
     let mut from = 0;
     while let Some(rest) = head.get(from..) {
-        let begins = rest.first()?.is_ascii_digit() && !from.checked_sub(1).and_then(|b| head.get(b)).is_some_and(u8::is_ascii_digit);
+        let begins = rest.first()?.is_ascii_digit()
+            && !from.checked_sub(1).and_then(|b| head.get(b)).is_some_and(u8::is_ascii_digit);
         if begins
             && let [_, _, _, _, b'-' | b'/', _, _, b'-' | b'/', _, _, b' ' | b'T', _, _, b':', ..] = rest
             && let Some(found) = whole(rest)

@@ -11,7 +11,11 @@ pub fn bytes(count: u64) -> String {
     let mut value = count as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if value < 999.5 {
-            return if unit == "B" || value >= 99.5 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") };
+            return if unit == "B" || value >= 99.5 {
+                format!("{value:.0} {unit}")
+            } else {
+                format!("{value:.1} {unit}")
+            };
         }
         value /= 1000.0;
     }
@@ -70,11 +74,24 @@ mod tests {
 
     #[test]
     fn numbers_and_times_are_short() {
-        let sizes = [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (123_456, "123 kB"), (9_960_000_000, "10.0 GB"), (5_000_000_000_000, "5.0 TB")];
+        let sizes = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (123_456, "123 kB"),
+            (9_960_000_000, "10.0 GB"),
+            (5_000_000_000_000, "5.0 TB"),
+        ];
         for (count, text) in sizes {
             assert_eq!(bytes(count), text);
         }
-        for (ms, text) in [(0, "under 1 s"), (59_000, "59 s"), (3_599_000, "59 min"), (7_260_000, "2 h 1 min"), (172_800_000, "2 days")] {
+        for (ms, text) in [
+            (0, "under 1 s"),
+            (59_000, "59 s"),
+            (3_599_000, "59 min"),
+            (7_260_000, "2 h 1 min"),
+            (172_800_000, "2 days"),
+        ] {
             assert_eq!(lasting(ms), text);
         }
         assert_eq!(moment(1_759_306_323_999), "2025-10-01 08:12:03");

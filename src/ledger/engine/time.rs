@@ -42,14 +42,7 @@ impl Engine {
         (!quiet).then_some(draft)
     }
 
-    fn turn(
-        &mut self,
-        watch: &Watch,
-        key: &WindowKey,
-        window: &mut Window,
-        posts: &mut Vec<Post>,
-        now: Now,
-    ) -> bool {
+    fn turn(&mut self, watch: &Watch, key: &WindowKey, window: &mut Window, posts: &mut Vec<Post>, now: Now) -> bool {
         let width = Width::of_seconds(watch.rule.window_seconds);
         let post = match (window.phase, key.lane) {
             (Phase::Quiet, _) => return false,

@@ -38,6 +38,7 @@ pub fn render(report: &Report) -> Value {
         },
         "messages": report.said.iter().map(|said| message(said.at_ms, &said.message)).collect::<Value>(),
         "messages_not_listed": report.unshown,
+        "not_told_for_lack_of_times": report.unbelieved,
         "escalations": report.escalations.iter().map(|e| json!({
             "id": e.id,
             "label": e.label,

@@ -24,11 +24,13 @@ pub struct Manner {
 
 struct Page<'m> {
     text: String,
+    /// Whose a kind is needs to be said.
+    many_services: bool,
     manner: &'m Manner,
 }
 
 pub fn render(report: &Report, manner: &Manner) -> String {
-    let mut page = Page { text: String::new(), manner };
+    let mut page = Page { text: String::new(), many_services: false, manner };
     page.head(report);
     if report.lines > 0 {
         page.services(report);
@@ -112,7 +114,11 @@ impl Page<'_> {
         if let Some(first) = timeless.first() {
             let lines: u64 = timeless.iter().map(|odd| odd.timeless).sum();
             let others = timeless.len() - 1;
-            let and = if others > 0 { format!(" and {}", many(others as u64, "other file", "other files")) } else { String::new() };
+            let and = if others > 0 {
+                format!(" and {}", many(others as u64, "other file", "other files"))
+            } else {
+                String::new()
+            };
             self.wrapped(
                 "note: ",
                 "  ",
@@ -124,22 +130,32 @@ impl Page<'_> {
                 ),
             );
         }
-        let some: u64 =
-            report.oddities.iter().filter(|odd| odd.timed > 0).map(|odd| odd.timeless).sum();
+        let some: u64 = report.oddities.iter().filter(|odd| odd.timed > 0).map(|odd| odd.timeless).sum();
         if some * 10 > report.lines {
-            self.wrapped("note: ", "  ", &format!("{} without a time have that of the line before.", many(some, "line", "lines")));
+            self.wrapped(
+                "note: ",
+                "  ",
+                &format!("{} without a time have that of the line before.", many(some, "line", "lines")),
+            );
         }
         let ahead: u64 = report.oddities.iter().map(|odd| odd.ahead).sum();
         if ahead > 0 {
             self.wrapped(
                 "note: ",
                 "  ",
-                &format!("{} far ahead of both neighbours: the time of the line before was taken.", many(ahead, "time lies", "times lie")),
+                &format!(
+                    "{} far ahead of both neighbours: the time of the line before was taken.",
+                    many(ahead, "time lies", "times lie")
+                ),
             );
         }
         if let Some(odd) = report.oddities.iter().filter(|odd| odd.backwards > 0).max_by_key(|odd| odd.backwards) {
             let rest = report.oddities.iter().filter(|odd| odd.backwards > 0).count() - 1;
-            let and = if rest > 0 { format!(" (and in {})", many(rest as u64, "other file", "other files")) } else { String::new() };
+            let and = if rest > 0 {
+                format!(" (and in {})", many(rest as u64, "other file", "other files"))
+            } else {
+                String::new()
+            };
             self.wrapped(
                 "note: ",
                 "  ",
@@ -152,7 +168,11 @@ impl Page<'_> {
             );
         }
         if report.held_up > 0 {
-            self.wrapped("note: ", "  ", "more files overlap in time than are read at once; some lines came late. Replay fewer files.");
+            self.wrapped(
+                "note: ",
+                "  ",
+                "more files overlap in time than are read at once; some lines came late. Replay fewer files.",
+            );
         }
     }
 
@@ -162,7 +182,7 @@ impl Page<'_> {
             count => format!("SERVICES: {}", thousands(count as u64)),
         };
         self.title(&title);
-        self.line(&format!("  {:<27} {:>11} {:>8} {:>8} {:>8}  form", "", "lines", "fatal", "error", "warn"));
+        self.line(&format!("  {:<28} {:>11} {:>6} {:>7} {:>7}  form", "", "lines", "fatal", "error", "warn"));
         for service in report.services.iter().take(ROWS) {
             self.service(service);
         }
@@ -197,13 +217,13 @@ impl Page<'_> {
         };
         let more = if service.formats.len() > 1 { format!(" +{}", service.formats.len() - 1) } else { String::new() };
         self.line(&format!(
-            "  {:<27} {:>11} {:>8} {:>8} {:>8}  {}",
-            fitted(&place, 27),
+            "  {:<28} {:>11} {:>6} {:>7} {:>7}  {}",
+            fitted(&place, 28),
             thousands(service.lines),
             of(Level::Fatal),
             of(Level::Error),
             of(Level::Warn),
-            fitted(&format!("{form}{more}"), 10),
+            fitted(&format!("{form}{more}"), 13),
         ));
     }
 
@@ -212,6 +232,7 @@ impl Page<'_> {
             return;
         }
         self.title(&format!("KINDS OF LINES: {} (values masked), the most frequent", thousands(report.kinds)));
+        self.many_services = report.services.len() > 1;
         for kind in report.frequent.iter().take(KINDS) {
             self.kind(kind, None);
         }
@@ -235,10 +256,11 @@ impl Page<'_> {
             _ => level,
         };
         let since = since_ms.map(|at| format!("{}  ", moment(at))).unwrap_or_default();
-        let service = fitted(kind.service.as_str(), 14);
-        let room = COLUMNS - 2 - since.chars().count() - 9 - 2 - 5 - 2 - service.chars().count() - 2;
+        let service =
+            if self.many_services { format!("{}  ", fitted(kind.service.as_str(), 14)) } else { String::new() };
+        let room = COLUMNS - 2 - since.chars().count() - 9 - 2 - 5 - 2 - service.chars().count();
         let template = fitted(kind.template.as_str(), room);
-        self.line(&format!("  {since}{:>9}  {level}  {service}  {template}", thousands(kind.count)));
+        self.line(&format!("  {since}{:>9}  {level}  {service}{template}", thousands(kind.count)));
     }
 
     fn messages(&mut self, report: &Report) {
@@ -247,7 +269,16 @@ impl Page<'_> {
             self.title("WHAT IT WOULD HAVE SENT: nothing");
             return;
         }
-        let escalations = report.escalations.iter().filter(|e| !e.held).count() as u64;
+        let mut told_of: Vec<u64> = Vec::new();
+        for said in &report.said {
+            match &said.message {
+                Message::One(notice) => told_of.push(notice.escalation),
+                Message::Many(digest) => told_of.extend(digest.notices.iter().map(|notice| notice.escalation)),
+            }
+        }
+        told_of.sort_unstable();
+        told_of.dedup();
+        let escalations = told_of.len() as u64;
         let about = many(escalations, "escalation", "escalations");
         self.title(&format!("WHAT IT WOULD HAVE SENT: {} about {about}", many(told as u64, "message", "messages")));
         for said in report.said.iter().take(self.manner.messages) {
@@ -291,7 +322,7 @@ impl Page<'_> {
         let firing: Vec<String> = report
             .escalations
             .iter()
-            .filter(|e| e.firing > 0 && !e.held)
+            .filter(|e| e.firing > 0 && told_of.binary_search(&e.id).is_ok())
             .map(|e| format!("E{} {}", e.id, e.label))
             .collect();
         if !firing.is_empty() {
@@ -313,6 +344,21 @@ impl Page<'_> {
         for watch in below.iter().take(ROWS * 2) {
             self.below(watch);
         }
+        let unbelieved: Vec<String> = report
+            .unbelieved
+            .iter()
+            .map(|of| format!("{} ({}, {})", of.label, of.service, many(of.count, "line", "lines")))
+            .collect();
+        if !unbelieved.is_empty() {
+            let shown = unbelieved.iter().take(ROWS).cloned().collect::<Vec<_>>().join(", ");
+            let more =
+                if unbelieved.len() > ROWS { format!(" and {} more", unbelieved.len() - ROWS) } else { String::new() };
+            self.wrapped(
+                "  ",
+                "    ",
+                &format!("would tell only if lines without a time had come at once: {shown}{more}"),
+            );
+        }
         let logged: Vec<&&OfWatch> =
             ours.iter().filter(|w| w.crossed > 0 && w.on_crossing == OnCrossing::Log).collect();
         for watch in logged {
@@ -333,8 +379,12 @@ impl Page<'_> {
             let more = if again.len() > ROWS { format!(" and {} more", again.len() - ROWS) } else { String::new() };
             self.wrapped("  told already (same trouble, no new number): ", "    ", &format!("{shown}{more}"));
         }
-        let covered: Vec<String> =
-            report.escalations.iter().filter(|e| !e.also.is_empty()).map(|e| format!("{} by E{}", e.also.join(", "), e.id)).collect();
+        let covered: Vec<String> = report
+            .escalations
+            .iter()
+            .filter(|e| !e.also.is_empty())
+            .map(|e| format!("{} by E{}", e.also.join(", "), e.id))
+            .collect();
         if !covered.is_empty() {
             self.wrapped("  covered: ", "    ", &covered.into_iter().take(ROWS).collect::<Vec<_>>().join("; "));
         }
@@ -383,9 +433,12 @@ impl Page<'_> {
                 thousands(of("covered") + of("counted")),
             ),
         );
-        let mut nearest: Vec<&&OfWatch> = proposed.iter().filter(|watch| watch.crossed == 0 && watch.most > 0).collect();
+        let mut nearest: Vec<&&OfWatch> =
+            proposed.iter().filter(|watch| watch.crossed == 0 && watch.most > 0).collect();
         nearest.sort_by(|a, b| {
-            (b.most as f64 / b.threshold.max(1) as f64).total_cmp(&(a.most as f64 / a.threshold.max(1) as f64)).then_with(|| a.label.cmp(&b.label))
+            (b.most as f64 / b.threshold.max(1) as f64)
+                .total_cmp(&(a.most as f64 / a.threshold.max(1) as f64))
+                .then_with(|| a.label.cmp(&b.label))
         });
         if !nearest.is_empty() {
             self.line("  triage's own watches that came nearest");
@@ -440,7 +493,10 @@ impl Page<'_> {
             self.wrapped(
                 "  ",
                 "    ",
-                &format!("{} longer than ingest.max_line_bytes: read by their heads", many(report.cut, "line is", "lines are")),
+                &format!(
+                    "{} longer than ingest.max_line_bytes: read by their heads",
+                    many(report.cut, "line is", "lines are")
+                ),
             );
         }
         for passed in report.passed.iter().take(ROWS) {
@@ -475,12 +531,12 @@ impl Page<'_> {
             .filter(|w| w.crossed == 0 && w.most > 0 && !w.origin.is_proposed())
             .max_by(|a, b| (a.most as f64 / a.threshold as f64).total_cmp(&(b.most as f64 / b.threshold as f64)));
         match near {
-            Some(watch) if !report.tried => {
+            // Far below, another threshold is no better one.
+            Some(watch) if !report.tried && watch.most > 1 && watch.most * 3 >= watch.threshold => {
                 self.wrapped("  ", "    ", &format!("emberwatch replay --rules rules.toml {inputs}"));
                 self.line(&format!(
                     "    tries rules of yours; {} would cross with threshold = {}",
-                    watch.label,
-                    watch.most.max(1)
+                    watch.label, watch.most
                 ));
             }
             _ => {
