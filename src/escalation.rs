@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::notify::notice::{Notice, NoticeKind, Severity};
+use crate::notify::notice::{Notice, NoticeKind, Severity, Told};
 use crate::redact::Redacted;
 use crate::watch::rule::OnCrossing;
 use growth::Growing;
@@ -112,6 +112,9 @@ pub struct Escalation {
     pub told_count: u64,
     #[serde(default)]
     pub reminded_ms: Option<i64>,
+    /// Somebody else's rule raised it: no window of ours counts it.
+    #[serde(default)]
+    pub alert: bool,
 }
 
 /// One turn of a window, with all that a message may need.
@@ -302,6 +305,7 @@ impl Desk {
             incident,
             told_count: crossing.count,
             reminded_ms: None,
+            alert: false,
         };
         let notice = escalation.notice(NoticeKind::Opened, now_ms);
         self.before.entry(id).or_insert(None);
@@ -351,6 +355,40 @@ impl Desk {
         if let Some(escalation) = (!frames.is_empty()).then(|| self.change(id)).flatten() {
             escalation.frames = frames;
         }
+    }
+
+    /// The escalation that a crossing would add to without a word.
+    pub fn known(&self, crossing: &Crossing, now_ms: i64) -> Option<u64> {
+        let held = self.by_id.get(self.by_fingerprint.get(&fingerprint(crossing))?)?;
+        let fires = held.firing > 0 && !held.late;
+        let told = !held.end_told && now_ms - held.told_ms < self.settings.dedup_ms;
+        (fires || told).then_some(held.id)
+    }
+
+    /// The escalation that an alert like this one opened last.
+    pub fn alerted(&self, crossing: &Crossing) -> Option<u64> {
+        let held = self.by_id.get(self.by_fingerprint.get(&fingerprint(crossing))?)?;
+        held.alert.then_some(held.id)
+    }
+
+    pub fn is_of_an_alert(&mut self, id: u64) {
+        if let Some(escalation) = self.change(id) {
+            escalation.alert = true;
+        }
+    }
+
+    /// How many escalations alerts have opened since then.
+    pub fn alerts_since(&self, since_ms: i64) -> usize {
+        let people = self.by_id.range(..=PROPOSED_AFTER).rev().map(|(_, e)| e);
+        people.take_while(|e| e.opened_ms >= since_ms).filter(|e| e.alert).count()
+    }
+
+    /// What its investigation has to say, under its first message.
+    pub fn reported(&self, id: u64, report: Told, now_ms: i64) -> Option<Post> {
+        let escalation = self.by_id.get(&id).filter(|e| !e.held)?;
+        let mut notice = escalation.notice(NoticeKind::Report, now_ms);
+        notice.report = Some(Box::new(report));
+        Some(Post { escalation: id, due_ms: now_ms, notice })
     }
 
     /// How many samples it would still take.
@@ -500,6 +538,7 @@ impl Escalation {
             dossier: None,
             incident: (self.incident != 0).then_some(self.incident),
             told_before: None,
+            report: None,
             in_doubt: false,
             // Who was told hours ago looks at that thread no more.
             broadcast: kind == NoticeKind::Reminder,

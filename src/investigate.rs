@@ -181,7 +181,7 @@ impl Worker {
         let now_ms = (self.parts.clock)();
         let Some(waiting) = self.waiting.get_mut(place) else { return Ok(()) };
         let Some(became) = waiting.became else { return Ok(()) };
-        match ledger.investigated(id, became).await {
+        match ledger.investigated(id, became, Vec::new()).await {
             Some(still_waited) => {
                 if still_waited {
                     self.parts.metrics.investigations.with_label_values(&[became.as_str()]).inc();

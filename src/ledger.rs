@@ -26,10 +26,12 @@ use crate::escalation::outbox::Row;
 use crate::escalation::{Crossing, Escalation, Outcome as Raised};
 use crate::notify::deliver::{Leased, Outbox, Settled};
 use crate::notify::first_day::FirstDay;
+use crate::notify::notice::Told;
 use crate::record::stripped::Sample;
 use crate::watch::provenance::Provenance;
 use crate::watch::rule::Rule;
 use crate::watch::{GroupKey, Origin, WatchKey, WatchSet};
+use engine::alerts::Alert;
 use shards::Shards;
 use window::Bucket;
 
@@ -139,6 +141,9 @@ pub struct Proposal {
     pub backlog: Vec<StagedGroup>,
 }
 
+/// Rows by key, replaced, or with `None` deleted.
+pub type Rows = Vec<(String, Option<Vec<u8>>)>;
+
 /// What the writer is asked.
 pub(crate) enum Command {
     Commit(Staged, oneshot::Sender<Result<Committed, Unavailable>>),
@@ -160,8 +165,12 @@ pub(crate) enum Command {
     Wanted(oneshot::Sender<Vec<Escalation>>),
     /// One, and what else was escalated of its service around then.
     WithOthers(u64, oneshot::Sender<Option<(Escalation, Vec<Escalation>)>>),
-    /// Answers whether it still waited; `None`: the store cannot commit.
-    Investigated(u64, Investigation, oneshot::Sender<Option<bool>>),
+    /// Answers whether it still waited; `None`: the store cannot commit. The rows are stored with it.
+    Investigated(u64, Investigation, Rows, oneshot::Sender<Option<bool>>),
+    /// Rows about an investigation, and what is told of it. Answers whether it is durable.
+    KeepCase(Rows, Option<Box<(u64, Told)>>, oneshot::Sender<bool>),
+    /// Answers for each which escalation tells of it. `None`: the store cannot commit.
+    Alerts(Vec<Alert>, oneshot::Sender<Option<Vec<Option<u64>>>>),
     /// The newest that were to be investigated, so many at most.
     Investigations(usize, oneshot::Sender<Vec<Escalation>>),
     Lease(&'static str, oneshot::Sender<Lease>),
@@ -281,10 +290,22 @@ impl Ledger {
         self.ask(|reply| Command::WithOthers(id, reply)).await
     }
 
-    /// Records what became of an investigation: durable when it answers, with whether anybody still waited for it.
-    /// `None`: the store cannot commit.
-    pub async fn investigated(&self, id: u64, became: Investigation) -> Option<bool> {
-        self.ask(|reply| Command::Investigated(id, became, reply)).await?
+    /// Records what became of a dossier, and with it `rows` about what follows: durable when it answers, with whether
+    /// anybody still waited for it. `None`: the store cannot commit.
+    pub async fn investigated(&self, id: u64, became: Investigation, rows: Rows) -> Option<bool> {
+        self.ask(|reply| Command::Investigated(id, became, rows, reply)).await?
+    }
+
+    /// Stores how far an investigation has come, and puts what is told of it under its escalation's first message, in
+    /// one commit. `false`: the store cannot commit.
+    pub async fn keep_case(&self, rows: Rows, told: Option<(u64, Told)>) -> bool {
+        self.ask(|reply| Command::KeepCase(rows, told.map(Box::new), reply)).await.unwrap_or(false)
+    }
+
+    /// Escalates what somebody else found, or ends it; answers for each which escalation tells of it. `None`: the store
+    /// cannot commit.
+    pub async fn alerts(&self, alerts: Vec<Alert>) -> Option<Vec<Option<u64>>> {
+        self.ask(|reply| Command::Alerts(alerts, reply)).await?
     }
 
     /// The newest that were to be investigated, so many at most.

@@ -19,6 +19,7 @@ pub struct Transaction {
     pub watches: Vec<(String, Option<Vec<u8>>)>,
     pub triage: Vec<(String, Option<Vec<u8>>)>,
     pub services: Vec<(String, Option<Vec<u8>>)>,
+    pub cases: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Transaction {
@@ -29,6 +30,7 @@ impl Transaction {
             && self.watches.is_empty()
             && self.triage.is_empty()
             && self.services.is_empty()
+            && self.cases.is_empty()
     }
 }
 
@@ -43,6 +45,7 @@ pub struct Loaded {
     pub watches: Vec<(String, Vec<u8>)>,
     pub triage: Vec<(String, Vec<u8>)>,
     pub services: Vec<(String, Vec<u8>)>,
+    pub cases: Vec<(String, Vec<u8>)>,
     /// Made at random when the store was created: keys the digests.
     pub seed: u64,
     /// Rows that could not be read as they were written, or are not there though they should be.
@@ -61,6 +64,7 @@ impl Loaded {
             && self.watches.is_empty()
             && self.triage.is_empty()
             && self.services.is_empty()
+            && self.cases.is_empty()
     }
 }
 

@@ -415,6 +415,7 @@ mod tests {
             dossier: None,
             incident: None,
             told_before: None,
+            report: None,
             in_doubt: false,
             broadcast: false,
             first_day: None,

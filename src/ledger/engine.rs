@@ -4,6 +4,7 @@
 //! stores [`Engine::transaction`] of it and then calls [`Engine::apply`], or [`Engine::discard`] when the
 //! store refused, after which all is as before.
 
+pub mod alerts;
 mod posts;
 mod proposals;
 mod replay;
@@ -86,6 +87,7 @@ pub struct Draft {
     watch_rows: Vec<(String, Option<Vec<u8>>)>,
     notes: Vec<(String, Option<Vec<u8>>)>,
     service_rows: Vec<(String, Option<Vec<u8>>)>,
+    case_rows: Vec<(String, Option<Vec<u8>>)>,
     /// Labels of proposed watches that crossed for the first time.
     fired: Vec<String>,
     /// Windows whose phase changed.
@@ -424,6 +426,7 @@ impl Engine {
             watches: draft.watch_rows.clone(),
             triage: draft.notes.clone(),
             services: draft.service_rows.clone(),
+            cases: draft.case_rows.clone(),
         }
     }
 

@@ -239,9 +239,17 @@ impl Writer {
             Command::Investigations(most, reply) => {
                 reply.send(self.engine.desk().investigations(most)).unwrap_or_default();
             }
-            Command::Investigated(id, became, reply) => {
-                let (draft, waited) = self.engine.investigated(id, became);
+            Command::Investigated(id, became, rows, reply) => {
+                let (draft, waited) = self.engine.investigated(id, became, rows, now);
                 reply.send(self.write(draft, now).then_some(waited)).unwrap_or_default();
+            }
+            Command::KeepCase(rows, told, reply) => {
+                let draft = self.engine.keep_case(rows, told.map(|told| *told), now);
+                reply.send(self.write(draft, now)).unwrap_or_default();
+            }
+            Command::Alerts(alerts, reply) => {
+                let (draft, ids) = self.engine.alerts(alerts, now);
+                reply.send(self.write(draft, now).then_some(ids)).unwrap_or_default();
             }
             Command::Lease(destination, reply) => {
                 let lease = self.lease(destination, now);

@@ -20,7 +20,7 @@ use tokio::task;
 use super::{
     deliver::Sent,
     first_day::FirstDay,
-    notice::{Dossier, Notice, NoticeKind, Severity, timestamp},
+    notice::{Dossier, Notice, NoticeKind, Severity, Told, timestamp},
 };
 use crate::redact::Redacted;
 
@@ -58,6 +58,9 @@ struct Line<'a> {
     /// Where its dossier is.
     #[serde(skip_serializing_if = "Option::is_none")]
     dossier: Option<&'a str>,
+    /// What its investigation has to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a Told>,
     /// The first escalation of its incident, if that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     incident: Option<String>,
@@ -140,6 +143,7 @@ pub fn json_line(notice: &Notice) -> serde_json::Result<String> {
         dossier: notice.dossier.as_ref().map(|dossier| match dossier {
             Dossier::Url(place) | Dossier::File(place) => place.as_str(),
         }),
+        report: notice.report.as_deref(),
         incident: notice.incident.map(|id| format!("E{id}")),
         first_day: notice.first_day.as_deref(),
         in_doubt: notice.in_doubt,

@@ -120,6 +120,7 @@ impl NoticeKind {
             Self::Resolved => "resolved",
             Self::NoData => "no data",
             Self::FirstDay => "first look",
+            Self::Report => "looked into",
         }
     }
 }

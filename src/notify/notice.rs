@@ -30,6 +30,57 @@ pub enum NoticeKind {
     NoData,
     /// Of no escalation: what is seen some time after the first start.
     FirstDay,
+    /// What its investigation has to say: see [`Told`].
+    Report,
+}
+
+/// How an investigation stands when people are told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// A cause, and somebody has to do something about it.
+    NeedsYou,
+    /// The cause is not in the code.
+    NoCodeCause,
+    /// A patch is there that nobody needs to write any more.
+    PatchReady,
+    /// A draft of it waits at the repository.
+    Proposed,
+    /// A remedy was called; the watch is looked at.
+    Remedied,
+    Recovered,
+    NotRecovered,
+}
+
+/// What people are told of an investigation. What is [`Redacted`] is a model's or a log line's; the rest is ours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    pub standing: Standing,
+    pub cause: Redacted,
+    /// How sure, and on what.
+    pub sure: String,
+    /// What was proven: where something stands, and what.
+    pub evidence: Vec<Redacted>,
+    /// What was done, and what came of it: words of ours, and a name or an address.
+    pub done: Vec<(String, Redacted)>,
+    /// What is left to a person, in order.
+    pub steps: Vec<Redacted>,
+    /// There is a diff beside the report.
+    pub diff: bool,
+}
+
+impl Standing {
+    pub fn words(self) -> &'static str {
+        match self {
+            Standing::NeedsYou => "looked into, needs you",
+            Standing::NoCodeCause => "looked into, not in the code",
+            Standing::PatchReady => "cause found, patch ready",
+            Standing::Proposed => "cause found, patch proposed",
+            Standing::Remedied => "remedy called",
+            Standing::Recovered => "recovered",
+            Standing::NotRecovered => "not recovered, needs you",
+        }
+    }
 }
 
 /// How loudly a notice is told.
@@ -80,6 +131,9 @@ pub struct Notice {
     /// Of a reminder: the count that people were told before.
     #[serde(default)]
     pub told_before: Option<u64>,
+    /// Of a report: what it says.
+    #[serde(default)]
+    pub report: Option<Box<Told>>,
     /// An earlier attempt may have arrived: the message says that it may repeat.
     pub in_doubt: bool,
     /// As a reply in a thread it is to be seen in the channel, too.
@@ -118,6 +172,22 @@ impl Dossiers {
             (None, None) => None,
         }
     }
+
+    /// The same of a report, which stands before its dossier where there is an address.
+    pub fn report_of(&self, escalation: u64) -> Option<Dossier> {
+        match (&self.public_url, &self.folder) {
+            (None, Some(folder)) => Some(Dossier::File(folder.join(report_file(escalation)).display().to_string())),
+            _ => self.of(escalation),
+        }
+    }
+}
+
+pub fn report_file(escalation: u64) -> String {
+    format!("E{escalation}.report.md")
+}
+
+pub fn diff_file(escalation: u64) -> String {
+    format!("E{escalation}.diff")
 }
 
 /// The name of a dossier's file.
@@ -134,6 +204,7 @@ impl NoticeKind {
             Self::Resolved => "resolved",
             Self::NoData => "no_data",
             Self::FirstDay => "first_day",
+            Self::Report => "report",
         }
     }
 }
@@ -171,6 +242,7 @@ impl Notice {
             NoticeKind::Resolved => "resolved".to_owned(),
             NoticeKind::NoData => "no data".to_owned(),
             NoticeKind::FirstDay => "first look".to_owned(),
+            NoticeKind::Report => self.report.as_ref().map_or("looked into", |told| told.standing.words()).to_owned(),
         }
     }
 
@@ -184,6 +256,11 @@ impl Notice {
                 format!("{service} has sent nothing since {since}; this is not a recovery")
             }
             NoticeKind::FirstDay => self.summary.as_str().to_owned(),
+            // Somebody else counted.
+            NoticeKind::Resolved if self.window_seconds == 0 => format!("its alert has ended, {}", self.span("–")),
+            NoticeKind::Opened | NoticeKind::Again | NoticeKind::Reminder if self.window_seconds == 0 => {
+                format!("an alert from outside, {}", self.span("–"))
+            }
             NoticeKind::Resolved => format!(
                 "quiet for a whole window ({}); {} in total, {}",
                 exact_seconds(self.window_seconds),
@@ -206,6 +283,7 @@ impl Notice {
                 let before = self.told_before.map(|n| format!(", {} when last told", thousands(n))).unwrap_or_default();
                 format!("{counted}{took}{before} ({}), {}", self.bar(), self.span("–"))
             }
+            NoticeKind::Report => self.report.as_ref().map(|told| told.sure.clone()).unwrap_or_default(),
         };
         if self.in_doubt {
             facts.push_str(" (may repeat: an earlier attempt may have arrived)");
@@ -215,7 +293,10 @@ impl Notice {
 
     /// Which incident it is part of, where that has another's number. Bare: the mark `[E41]` is of messages about E41.
     pub fn together(&self) -> Option<String> {
-        let news = !matches!(self.kind, NoticeKind::Resolved | NoticeKind::NoData | NoticeKind::FirstDay);
+        let news = !matches!(
+            self.kind,
+            NoticeKind::Resolved | NoticeKind::NoData | NoticeKind::FirstDay | NoticeKind::Report
+        );
         self.incident.filter(|_| news).map(|incident| format!("together with E{incident}"))
     }
 
@@ -351,6 +432,7 @@ pub(super) mod tests {
             dossier: None,
             incident: None,
             told_before: None,
+            report: None,
             in_doubt: false,
             broadcast: false,
             first_day: None,

@@ -8,6 +8,7 @@
 //! escaped after cutting, so that no mention, link or half an entity comes out.
 
 mod first_day;
+mod report;
 
 use super::notice::{Dossier, Notice, NoticeKind, Severity, dossier_file};
 
@@ -38,6 +39,7 @@ pub fn plain(notice: &Notice, colour: bool) -> String {
         let code = match (notice.kind, notice.severity) {
             (NoticeKind::Resolved, _) => "32",
             (NoticeKind::NoData, _) => "35",
+            (NoticeKind::Report, _) => report::colour(notice),
             (_, Severity::Critical) => "31",
             (_, Severity::Warning) => "33",
             (_, Severity::Info) => "36",
@@ -58,6 +60,10 @@ pub fn plain(notice: &Notice, colour: bool) -> String {
         place.push_str(&key);
     }
     paragraph(&mut text, &place);
+    if let Some(told) = &notice.report {
+        report::plain(&mut text, notice, told);
+        return text;
+    }
     paragraph(&mut text, &notice.facts(&service));
     paragraph(&mut text, &one_line(notice.summary.as_str(), SENTENCE_BYTES));
     for sample in samples(notice) {
@@ -105,6 +111,10 @@ pub fn slack(notice: &Notice) -> String {
     if let Some(together) = notice.together() {
         text.push_str(" · ");
         text.push_str(&together);
+    }
+    if let Some(told) = &notice.report {
+        report::slack(&mut text, notice, told);
+        return text;
     }
     text.push('\n');
     text.push_str(&notice.facts(&service));
@@ -164,6 +174,7 @@ fn sign(notice: &Notice) -> &'static str {
     match (notice.kind, notice.severity) {
         (NoticeKind::Resolved, _) => "✅",
         (NoticeKind::NoData, _) => "⚪",
+        (NoticeKind::Report, _) => report::sign(notice),
         (_, Severity::Critical) => "🔴",
         (_, Severity::Warning) => "🟠",
         (_, Severity::Info) => "🔵",
@@ -279,7 +290,11 @@ fn keys(notice: &Notice) -> impl Iterator<Item = String> {
 fn samples(notice: &Notice) -> Vec<&str> {
     let told = match notice.kind {
         NoticeKind::Opened | NoticeKind::Again => MAX_SAMPLES,
-        NoticeKind::Reminder | NoticeKind::Resolved | NoticeKind::NoData | NoticeKind::FirstDay => 0,
+        NoticeKind::Reminder
+        | NoticeKind::Resolved
+        | NoticeKind::NoData
+        | NoticeKind::FirstDay
+        | NoticeKind::Report => 0,
     };
     let shown = notice.samples.iter().map(|sample| sample.as_str());
     shown.filter(|sample| !sample.trim().is_empty()).take(told).collect()

@@ -133,6 +133,7 @@ impl Store for SqliteStore {
             (Table::Watches, &transaction.watches),
             (Table::Triage, &transaction.triage),
             (Table::Services, &transaction.services),
+            (Table::Cases, &transaction.cases),
         ];
         self.attempt(|tx, doubt| {
             let mut replace = |table, key, body: &Option<Vec<u8>>| {

@@ -43,6 +43,7 @@ fn escalation(id: u64, label: &str) -> Escalation {
         incident: 0,
         told_count: 0,
         reminded_ms: None,
+        alert: false,
         investigation: Some(Investigation::Wanted),
     }
 }

@@ -5,10 +5,11 @@ use super::{Draft, Engine, Now};
 use crate::escalation::investigation::Investigation;
 use crate::escalation::outbox::Take;
 use crate::escalation::{Escalation, Post};
+use crate::ledger::Rows;
 use crate::notify::deliver::{Leased, Message, Settled};
 use crate::notify::digest::Digest;
 use crate::notify::first_day::FirstDay;
-use crate::notify::notice::{Notice, NoticeKind};
+use crate::notify::notice::{Notice, NoticeKind, Told};
 
 impl Engine {
     /// What a destination is to be told next, marked as attempted; else when to ask again.
@@ -94,9 +95,20 @@ impl Engine {
     }
 
     /// What became of an investigation; and whether anybody still waited for it.
-    pub fn investigated(&mut self, id: u64, became: Investigation) -> (Draft, bool) {
+    pub fn investigated(&mut self, id: u64, became: Investigation, rows: Rows, now: Now) -> (Draft, bool) {
         let waited = self.desk.investigated(id, became);
-        (Draft::default(), waited)
+        (Draft { case_rows: if waited { rows } else { Rows::new() }, ..self.draft(now) }, waited)
+    }
+
+    /// How far an investigation has come, and what is told of it.
+    pub fn keep_case(&mut self, rows: Rows, told: Option<(u64, Told)>, now: Now) -> Draft {
+        if let Some((id, report)) = told
+            && let Some(mut post) = self.desk.reported(id, report, now.ms)
+        {
+            post.notice.dossier = self.settings.dossiers.report_of(id);
+            self.outbox.post(&post);
+        }
+        Draft { case_rows: rows, ..self.draft(now) }
     }
 
     pub fn settle(&mut self, row: u64, outcome: &Settled, now: Now) -> Draft {

@@ -474,7 +474,7 @@ fn what_is_to_be_investigated_waits_over_a_restart_until_it_is_stored_that_it_wa
     assert_eq!(bench.engine.desk().wanted().iter().map(|e| e.id).collect::<Vec<_>>(), [1]);
     bench.restart(T0 + SECOND);
     assert_eq!(bench.engine.desk().wanted().iter().map(|e| e.id).collect::<Vec<_>>(), [1]);
-    let (draft, waited) = bench.engine.investigated(1, Investigation::Written);
+    let (draft, waited) = bench.engine.investigated(1, Investigation::Written, vec![], at(T0 + SECOND));
     bench.write(draft, at(T0 + SECOND));
     assert!(waited && bench.engine.desk().wanted().is_empty());
     bench.restart(T0 + 2 * SECOND);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::notice::tests::notice;
+use super::super::notice::{Standing, Told};
 use super::*;
 use crate::redact::Redacted;
 
@@ -250,6 +251,113 @@ proptest! {
         let text = plain(&notice, false);
         prop_assert!(text.contains("[E42]") && text.contains("http_5xx_spike"));
         prop_assert!(text.ends_with("\n\n") && text.len() < 8_000);
+        let obeyed = text.contains(['\u{1b}', '\r', '\u{202e}']);
+        prop_assert!(!obeyed, "{:?}", text);
+        prop_assert!(text.lines().all(|line| line.chars().count() <= 80));
+    }
+}
+
+/// What was found, and what is left to do.
+fn told(standing: Standing) -> Told {
+    Told {
+        standing,
+        cause: Redacted::new(
+            "The deploy of 14:02 removed the price that articles without a euro price fell back to, so every checkout with one raises KeyError.",
+        ),
+        sure: "claude-opus is 92 % sure; all 3 pieces of its evidence stand where it says".into(),
+        evidence: vec![Redacted::new("shop/prices.py:20  found = TABLE[(sku, FALLBACK)]")],
+        done: vec![
+            ("A patch of 2 files applies to".into(), Redacted::new("a8c28bbad9a1")),
+            ("Its new test fails before it and passes with it, and so do all others.".into(), Redacted::default()),
+        ],
+        steps: vec![
+            Redacted::new("Review the draft and merge it."),
+            Redacted::new("Deploy, and watch `http_5xx_spike`."),
+        ],
+        diff: true,
+    }
+}
+
+fn report(standing: Standing) -> Notice {
+    let mut notice = notice(NoticeKind::Report);
+    notice.dossier = Some(Dossier::Url("https://logs.example/investigations/E42".into()));
+    notice.report = Some(Box::new(told(standing)));
+    notice
+}
+
+#[test]
+fn slack_reads_what_an_investigation_has_to_say() {
+    let mut notice = report(Standing::PatchReady);
+    assert_eq!(
+        slack(&notice),
+        "\
+🩹 [E42] cause found, patch ready: `http_5xx_spike` · `payments` in `prod` · `path=/pay`
+`The deploy of 14:02 removed the price that articles without a euro price fell back to, so every checkout with one raises KeyError.`
+claude-opus is 92 % sure; all 3 pieces of its evidence stand where it says
+• `shop/prices.py:20 found = TABLE[(sku, FALLBACK)]`
+A patch of 2 files applies to `a8c28bbad9a1`
+Its new test fails before it and passes with it, and so do all others.
+Left to you:
+1. `Review the draft and merge it.`
+2. `Deploy, and watch ˋhttp_5xx_spikeˋ.`
+Report: <https://logs.example/investigations/E42|E42> · Diff: <https://logs.example/investigations/E42.diff|E42.diff>"
+    );
+    notice.dossier = Some(Dossier::File("/var/lib/emberwatch/investigations/E42.report.md".into()));
+    assert!(slack(&notice).ends_with("\nReport: `E42.report.md` · Diff: `E42.diff`"), "{}", slack(&notice));
+}
+
+#[test]
+fn a_terminal_reads_what_an_investigation_has_to_say() {
+    assert_eq!(
+        plain(&report(Standing::NotRecovered), false),
+        "\
+[E42] not recovered, needs you: http_5xx_spike
+      payments in prod, path=/pay
+      The deploy of 14:02 removed the price that articles without a euro price
+      fell back to, so every checkout with one raises KeyError.
+      claude-opus is 92 % sure; all 3 pieces of its evidence stand where it says
+      - shop/prices.py:20 found = TABLE[(sku, FALLBACK)]
+      A patch of 2 files applies to a8c28bbad9a1
+      Its new test fails before it and passes with it, and so do all others.
+      left to you:
+      1. Review the draft and merge it.
+      2. Deploy, and watch `http_5xx_spike`.
+      report: https://logs.example/investigations/E42
+
+"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_a_report_quotes_stays_quoted_and_small(
+        texts in proptest::collection::vec(any_text(), 12),
+        in_doubt: bool,
+    ) {
+        let mut notice = report(Standing::NeedsYou);
+        notice.in_doubt = in_doubt;
+        notice.service = texts[0].clone();
+        notice.cluster = texts[1].clone();
+        notice.group = vec![("k".into(), texts[2].clone()); 9];
+        let mut words = told(Standing::NeedsYou);
+        words.cause = texts[3].clone();
+        words.evidence = texts[4..].to_vec();
+        words.steps = texts[2..].to_vec();
+        words.done = texts[2..].iter().map(|text| ("It was said:".to_owned(), text.clone())).collect();
+        notice.report = Some(Box::new(words));
+        let text = slack(&notice);
+        prop_assert!(text.chars().count() < 4_000, "{}", text.chars().count());
+        prop_assert!(text.contains("[E42]") && text.contains("http_5xx_spike"));
+        let (above, links) = text.rsplit_once("\nReport: ").expect("a link");
+        prop_assert!(links.ends_with("|E42.diff>"));
+        let obeyed = above.contains(['<', '>', '\u{202e}', '\u{1b}', '\r']);
+        prop_assert!(!obeyed, "{:?}", above);
+        for line in above.lines() {
+            prop_assert_eq!(line.matches('`').count() % 2, 0, "{}", line);
+        }
+        let text = plain(&notice, false);
         let obeyed = text.contains(['\u{1b}', '\r', '\u{202e}']);
         prop_assert!(!obeyed, "{:?}", text);
         prop_assert!(text.lines().all(|line| line.chars().count() <= 80));

@@ -42,6 +42,7 @@ fn escalation(id: u64, told_ms: i64, firing: u64) -> Escalation {
         frames: Vec::new(),
         told_count: 20,
         reminded_ms: None,
+        alert: false,
     }
 }
 

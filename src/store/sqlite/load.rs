@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY, body BLOB NOT NULL, s
 CREATE TABLE IF NOT EXISTS watches (label TEXT PRIMARY KEY, body BLOB NOT NULL, sum INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS triage (label TEXT PRIMARY KEY, body BLOB NOT NULL, sum INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS services (label TEXT PRIMARY KEY, body BLOB NOT NULL, sum INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cases (label TEXT PRIMARY KEY, body BLOB NOT NULL, sum INTEGER) WITHOUT ROWID;
 ";
 
 pub(super) struct Opened {
@@ -107,6 +108,7 @@ pub(super) fn open_and_load(path: &Path, seed: u64) -> Result<Opened, OpenError>
     let snapshot = rows(Table::Snapshot)?;
     let (escalations, outbox) = (rows(Table::Escalations)?, rows(Table::Outbox)?);
     let (watches, triage, services) = (rows(Table::Watches)?, rows(Table::Triage)?, rows(Table::Services)?);
+    let cases = rows(Table::Cases)?;
     let numbers: Vec<u64> = journal.iter().filter_map(|(key, _)| number(key)).collect();
     let last = numbers.last().copied().unwrap_or(0).max(covered.unwrap_or(0));
     // Rows that a snapshot covers and that stand here all the same were written by a program that does not number
@@ -131,6 +133,7 @@ pub(super) fn open_and_load(path: &Path, seed: u64) -> Result<Opened, OpenError>
         watches: by_label(watches).collect(),
         triage: by_label(triage).collect(),
         services: by_label(services).collect(),
+        cases: by_label(cases).collect(),
         seed,
         damaged,
         begun_anew: false,

@@ -13,6 +13,7 @@ pub(super) enum Table {
     Watches,
     Triage,
     Services,
+    Cases,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +23,7 @@ pub(super) enum Key {
 }
 
 impl Table {
-    pub(super) const ALL: [Table; 7] = [
+    pub(super) const ALL: [Table; 8] = [
         Table::Journal,
         Table::Snapshot,
         Table::Escalations,
@@ -30,6 +31,7 @@ impl Table {
         Table::Watches,
         Table::Triage,
         Table::Services,
+        Table::Cases,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Table {
             Table::Watches => "watches",
             Table::Triage => "triage",
             Table::Services => "services",
+            Table::Cases => "cases",
         }
     }
 
@@ -48,7 +51,7 @@ impl Table {
         match self {
             Table::Journal => "seq",
             Table::Snapshot | Table::Escalations | Table::Outbox => "id",
-            Table::Watches | Table::Triage | Table::Services => "label",
+            Table::Watches | Table::Triage | Table::Services | Table::Cases => "label",
         }
     }
 }

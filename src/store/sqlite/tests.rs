@@ -21,6 +21,7 @@ fn what_was_written_is_there_after_opening_again_and_a_snapshot_ends_the_journal
         watches: vec![("a".into(), Some(vec![n]))],
         triage: vec![("k".into(), Some(vec![n]))],
         services: vec![("s".into(), Some(vec![n]))],
+        cases: vec![("c".into(), Some(vec![n]))],
     };
     store.write(&row(1)).expect("writes");
     store.snapshot(b"all before").expect("writes");
@@ -35,6 +36,7 @@ fn what_was_written_is_there_after_opening_again_and_a_snapshot_ends_the_journal
     assert_eq!(loaded.watches, vec![("a".to_owned(), vec![2])]);
     assert_eq!(loaded.triage, vec![("k".to_owned(), vec![2])]);
     assert_eq!(loaded.services, vec![("s".to_owned(), vec![2])]);
+    assert_eq!(loaded.cases, vec![("c".to_owned(), vec![2])]);
     assert_eq!(loaded.seed, 7, "the seed stays the one of the first start");
 }
 

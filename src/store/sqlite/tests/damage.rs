@@ -35,6 +35,7 @@ fn transaction(n: u64) -> Transaction {
         watches: vec![(format!("watch_{}", n % 5), (n % 4 != 3).then(|| body(n)))],
         triage: vec![(format!("kind_{n}"), Some(body(n)))],
         services: vec![],
+        cases: vec![(format!("E{}", n % 6), (n % 5 != 4).then(|| body(n)))],
     }
 }
 
