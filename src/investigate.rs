@@ -7,9 +7,11 @@
 //! stored; a life that ends in between writes it again. Nobody waits for any of this, and nothing is sent.
 
 pub mod around;
+pub mod budget;
 pub mod chart;
 pub mod dossier;
 pub mod markdown;
+pub mod model;
 pub mod shelf;
 pub mod source;
 pub mod verdict;
