@@ -12,6 +12,7 @@ pub mod chart;
 pub mod dossier;
 pub mod markdown;
 pub mod model;
+pub mod remedy;
 pub mod shelf;
 pub mod source;
 pub mod verdict;

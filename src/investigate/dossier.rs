@@ -3,6 +3,7 @@
 //! Pure: everything it says is in [`Facts`]. Its size is bounded; what would not fit is left out in a stated
 //! order ([`LEVELS`]), and the dossier says which parts.
 
+pub mod reading;
 mod source;
 
 use super::around::Recent;
@@ -339,4 +340,4 @@ fn unknown(facts: &Facts) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,10 +9,10 @@ use crate::ledger::window::Width;
 use crate::record::stripped::Sample;
 
 /// 2026-11-22 14:03:01.250 UTC.
-const FIRST: i64 = 1_795_356_181_250;
+pub(in crate::investigate) const FIRST: i64 = 1_795_356_181_250;
 const MINUTE: i64 = 60_000;
 
-fn escalation(id: u64, label: &str) -> Escalation {
+pub(in crate::investigate) fn escalation(id: u64, label: &str) -> Escalation {
     Escalation {
         id,
         fingerprint: 7,
@@ -48,14 +48,14 @@ fn escalation(id: u64, label: &str) -> Escalation {
     }
 }
 
-fn record(at_ms: i64, matched: bool, message: &str) -> Arc<Recent> {
+pub(in crate::investigate) fn record(at_ms: i64, matched: bool, message: &str) -> Arc<Recent> {
     let line = serde_json::json!({"log": serde_json::json!({"level": "info", "msg": message}).to_string()});
     let mut sample = None;
     read(&line.to_string(), |record| sample = Some(Sample::of(record)));
     Arc::new(Recent { at_ms, matched, sample: sample.expect("a record") })
 }
 
-fn facts() -> Facts {
+pub(in crate::investigate) fn facts() -> Facts {
     let width = Width::of_seconds(60);
     let buckets = [(width.bucket(FIRST - 2 * MINUTE), 3), (width.bucket(FIRST), 20_000)];
     Facts {
