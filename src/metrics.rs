@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Counter, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// From a cached write to a disk that hangs: 0.1 ms to 6.5 s, doubling.
@@ -55,6 +55,10 @@ pub struct Metrics {
     pub investigation_queue: IntGauge,
     pub sources: IntCounterVec,
     pub git_calls: IntCounterVec,
+    pub investigator_calls: IntCounterVec,
+    pub investigator_tokens: IntCounterVec,
+    pub investigator_usd: Counter,
+    pub investigator_seconds: Histogram,
     pub outbox_rows: IntGauge,
     pub outbox_age: IntGauge,
     pub outbox_dead: IntGauge,
@@ -169,6 +173,25 @@ impl Metrics {
                 &["outcome"],
             )?,
             git_calls: counters(r, "git_calls_total", "Runs of git, by what came of them", &["outcome"])?,
+            investigator_calls: counters(
+                r,
+                "investigator_calls_total",
+                "Calls to the investigator's model, by what came of them",
+                &["outcome"],
+            )?,
+            investigator_tokens: counters(
+                r,
+                "investigator_tokens_total",
+                "Tokens of the investigator's model",
+                &["kind"],
+            )?,
+            investigator_usd: money(r, "investigator_cost_usd_total", "What these have cost, in US dollars")?,
+            investigator_seconds: histogram(
+                r,
+                "investigator_seconds",
+                "From a dossier to the model's answer, or to its failure",
+                MODEL_BUCKETS,
+            )?,
             outbox_rows: gauge(r, "outbox_rows", "Messages that wait to be delivered")?,
             outbox_age: gauge(r, "outbox_age_seconds", "Age of the oldest of them")?,
             outbox_dead: gauge(r, "outbox_dead_rows", "Messages given up")?,
@@ -275,6 +298,12 @@ impl Metrics {
 
 fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
     let metric = IntCounter::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn money(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Counter> {
+    let metric = Counter::new(name, help)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }

@@ -1,7 +1,7 @@
 //! Asking a model what is behind an escalation: which one, what it may read, and what it answered.
 //!
-//! There are two ways to speak to one: Anthropic's Messages ([`anthropic`]) and the one that everybody else
-//! understands ([`openai`]). Either way it is one conversation: the dossier, then a few turns in which the model may
+//! There are two ways to speak to one: Anthropic's Messages (`anthropic`) and the one that everybody else
+//! understands (`openai`). Either way it is one conversation: the dossier, then a few turns in which the model may
 //! read files of the commit that ran ([`Files`]), then an answer of the given form. It promises:
 //! - a conversation ends within [`Bounds::deadline`], after [`Bounds::max_turns`] turns and one repair at the most, and
 //!   within its allowance; what it has cost is told however it ends;
@@ -11,8 +11,15 @@
 //! - nothing that a model asks for is executed or opened: its tools compare names, and read;
 //! - it can be dropped at any time. Neither a key nor an address with a password is in any [`ModelFault`] or [`About`].
 
+mod anthropic;
+mod openai;
 pub mod price;
 pub mod prompt;
+pub mod reading;
+pub mod sse;
+mod talk;
+mod tools;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,16 +28,31 @@ use std::time::Duration;
 use reqwest::ClientBuilder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::{self, Instant};
 
 use crate::metrics::Metrics;
 use crate::redact::Redacted;
 use crate::secret::Secret;
+use crate::triage::model::breaker::Breaker;
+use crate::triage::model::http;
 use price::Prices;
+use talk::{Tab, Talk};
+use wire::{Failed, Wire};
 
 /// Where Anthropic listens unless told otherwise.
 pub const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 /// Anthropic's model that is asked unless told otherwise.
 pub const DEFAULT_MODEL: &str = "claude-opus-5-5";
+
+/// For the connection alone.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Calls in a row that fail, each asked again twice, until the server is left alone; for how long at first, and at the
+/// longest.
+const FAILURES: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// For what is read when the time is over, to be given up.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// Whom to ask, as configured. Has no `Debug`: it holds a key.
 #[derive(Clone)]
@@ -163,9 +185,14 @@ pub struct About {
 
 /// Whom to ask. Shared by reference.
 pub struct Model {
-    about: About,
+    wire: Wire,
+    provider: &'static str,
+    model: String,
+    address: String,
     bounds: Bounds,
     prices: Prices,
+    is_priced: bool,
+    breaker: Breaker,
     metrics: Metrics,
 }
 
@@ -180,31 +207,80 @@ impl Model {
         metrics: Metrics,
         builder: fn() -> ClientBuilder,
     ) -> Result<Option<Model>, String> {
-        let _ = (target, bounds, prices, metrics, builder);
-        Ok(None)
+        let Some(target) = target else { return Ok(None) };
+        let (Target::Anthropic { url, .. } | Target::OpenAi { url, .. }) = &target;
+        let (full, shown) = http::address(url)?;
+        let client = http::client(builder(), url, CONNECT).map_err(|_| "the HTTP client cannot be set up".to_owned())?;
+        let (wire, provider, model, address, known, otherwise) = match target {
+            Target::Anthropic { model, key, .. } => {
+                let known = Prices::of(&model);
+                let wire = anthropic::Anthropic::new(client, &full, &model, key);
+                let address = anthropic::root(&shown).to_owned();
+                (Wire::Anthropic(wire), "anthropic", model, address, known, Prices::DEAREST)
+            }
+            Target::OpenAi { model, key, .. } => {
+                let wire = openai::OpenAi::new(client, &full, &model, key);
+                (Wire::OpenAi(wire), "openai", model, openai::root(&shown), None, Prices::NOTHING)
+            }
+        };
+        let known = prices.or(known);
+        // So that a rate over them is right from the first call on.
+        for outcome in ["answered"].into_iter().chain(Why::ALL.map(Why::as_str)) {
+            metrics.investigator_calls.with_label_values(&[outcome]);
+        }
+        Ok(Some(Model {
+            wire,
+            provider,
+            model,
+            address,
+            bounds,
+            prices: known.unwrap_or(otherwise),
+            is_priced: known.is_some(),
+            breaker: Breaker::new(FAILURES, FIRST_PAUSE, LONGEST_PAUSE),
+            metrics,
+        }))
     }
 
     /// Asks, and waits for the answer. Without `files` nothing can be read.
     pub async fn ask(&self, question: Question<'_>, files: Option<Arc<dyn Files>>) -> Result<Answer, ModelFault> {
-        let _ = (question, files, self.bounds, self.prices, &self.metrics);
-        Err(ModelFault {
-            why: Why::Refused,
-            words: "there is no model".to_owned(),
-            pause: None,
-            usage: Usage::default(),
-            cost_usd: 0.0,
-            calls: 0,
-        })
+        let begun = Instant::now();
+        let deadline = begun + self.bounds.deadline;
+        let mut tab = Tab::new(&self.metrics, self.prices, question.allowance);
+        let talk = Talk {
+            wire: &self.wire,
+            breaker: &self.breaker,
+            bounds: self.bounds,
+            question,
+            metrics: &self.metrics,
+            deadline,
+        };
+        // Each call has the deadline, too, so that its end is told to the breaker; this is for all that is in between.
+        let held = time::timeout_at(deadline + AFTERWARDS, talk.hold(files, &mut tab)).await;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.metrics.investigator_seconds.observe(seconds);
+        let (usage, cost_usd, calls) = (tab.usage(), tab.cost().usd, tab.calls);
+        match held.unwrap_or_else(|_| Err(talk::too_late())) {
+            Ok(json) => Ok(Answer { json, usage, cost_usd, calls, model: self.model.clone(), seconds }),
+            Err(Failed { why, words, pause, .. }) => {
+                tracing::warn!(why = why.as_str(), error = words, calls, cost_usd, "the investigator gave no answer");
+                Err(ModelFault { why, words, pause, usage, cost_usd, calls })
+            }
+        }
     }
 
-    /// The least that must be left for a question to be asked at all: what its first call may cost, guessed high.
+    /// What must be left of a budget for a question to be asked at all: what its first call usually costs.
     pub fn least(&self, question: &Question<'_>) -> Cost {
-        let _ = question;
-        Cost::default()
+        talk::least(question, &self.bounds, &self.prices)
     }
 
     pub fn about(&self) -> About {
-        self.about.clone()
+        About {
+            provider: self.provider,
+            model: self.model.clone(),
+            address: self.address.clone(),
+            is_priced: self.is_priced,
+            paused_seconds: self.breaker.pausing(Instant::now()).map(|left| left.as_secs()).filter(|left| *left > 0),
+        }
     }
 }
 
@@ -235,6 +311,15 @@ impl Usage {
     /// Of the question.
     pub fn prompt(&self) -> u64 {
         self.input.saturating_add(self.written).saturating_add(self.cached)
+    }
+
+    fn with(self, other: Usage) -> Usage {
+        Usage {
+            input: self.input.saturating_add(other.input),
+            written: self.written.saturating_add(other.written),
+            cached: self.cached.saturating_add(other.cached),
+            output: self.output.saturating_add(other.output),
+        }
     }
 }
 

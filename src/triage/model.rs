@@ -13,9 +13,10 @@
 //! No prompt can be made of anything that is not redacted: see [`Prompt`].
 
 mod auto;
-mod breaker;
-mod http;
+pub(crate) mod breaker;
+pub(crate) mod http;
 pub mod licence;
+pub(crate) mod limits;
 mod line;
 mod ollama;
 mod openai;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// No server may ask for longer than that.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     failures_allowed: u32,
     first: Duration,
     longest: Duration,
@@ -29,19 +29,19 @@ struct Inner {
 }
 
 /// The permission to make one call. Dropped without a word, it leaves all as it was.
-pub(super) struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     breaker: &'a Breaker,
     /// The one call after a pause.
     trial: bool,
 }
 
 impl Breaker {
-    pub(super) fn new(failures_allowed: u32, first: Duration, longest: Duration) -> Self {
+    pub(crate) fn new(failures_allowed: u32, first: Duration, longest: Duration) -> Self {
         Self { failures_allowed: failures_allowed.max(1), first, longest, inner: Mutex::default() }
     }
 
     /// Or how long it is still to be left alone.
-    pub(super) fn admit(&self, now: Instant) -> Result<Pass<'_>, Duration> {
+    pub(crate) fn admit(&self, now: Instant) -> Result<Pass<'_>, Duration> {
         let mut inner = self.lock();
         let Some(until) = inner.closed_until else { return Ok(Pass { breaker: self, trial: false }) };
         if now < until || inner.trying {
@@ -52,7 +52,7 @@ impl Breaker {
     }
 
     /// How long it is left alone yet; zero when a trial is due.
-    pub(super) fn pausing(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn pausing(&self, now: Instant) -> Option<Duration> {
         self.lock().closed_until.map(|until| until.saturating_duration_since(now))
     }
 
@@ -62,12 +62,12 @@ impl Breaker {
 }
 
 impl Pass<'_> {
-    pub(super) fn succeeded(self) {
+    pub(crate) fn succeeded(self) {
         *self.breaker.lock() = Inner::default();
     }
 
     /// `asked`: the pause that the server named.
-    pub(super) fn failed(self, now: Instant, asked: Option<Duration>) {
+    pub(crate) fn failed(self, now: Instant, asked: Option<Duration>) {
         let breaker = self.breaker;
         let mut inner = breaker.lock();
         inner.failures = inner.failures.saturating_add(1);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, RequestBuilder, Url, header::HeaderMap, redirect};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url, header::HeaderMap, redirect};
 use serde_json::Value;
 
 use super::{Failed, Why};
@@ -19,10 +19,10 @@ const WORDS_MAX_BYTES: usize = 200;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// An answer of any status, come whole.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A client as this module needs it. What is on this machine is never asked through a proxy.
@@ -37,7 +37,7 @@ pub fn client(builder: ClientBuilder, url: &str, connect: Duration) -> reqwest::
 }
 
 /// What requests are sent to, without a slash at its end, and what is shown of it.
-pub(super) fn address(url: &str) -> Result<(String, String), String> {
+pub(crate) fn address(url: &str) -> Result<(String, String), String> {
     let wrong = || "must be an address such as http://127.0.0.1:11434".to_owned();
     let mut parsed = Url::parse(url.trim()).map_err(|_| wrong())?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
@@ -53,8 +53,12 @@ pub(super) fn address(url: &str) -> Result<(String, String), String> {
 }
 
 /// Sends, and reads the answer whole.
-pub(super) async fn send(request: RequestBuilder, deadline: Duration) -> Result<Answer, Failed> {
-    let mut response = request.timeout(deadline).send().await.map_err(|fault| no_answer(&fault))?;
+pub(crate) async fn send(request: RequestBuilder, deadline: Duration) -> Result<Answer, Failed> {
+    whole(request.timeout(deadline).send().await.map_err(|fault| no_answer(&fault))?).await
+}
+
+/// Reads it whole, within the deadline that its request had.
+pub(crate) async fn whole(mut response: Response) -> Result<Answer, Failed> {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     let mut body = Vec::new();
@@ -68,16 +72,16 @@ pub(super) async fn send(request: RequestBuilder, deadline: Duration) -> Result<
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Option<Value> {
+    pub(crate) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The server's own words about what is wrong, if it says so, in any status.
-    pub(super) fn error(&self) -> Option<String> {
+    pub(crate) fn error(&self) -> Option<String> {
         let json = self.json()?;
         let error = json.get("error").filter(|error| !error.is_null())?;
         let text = match error {
@@ -92,17 +96,17 @@ impl Answer {
 }
 
 /// A server's words, fit to be shown: they may repeat what they were asked.
-pub(super) fn said(words: &str) -> String {
+pub(crate) fn said(words: &str) -> String {
     let end = words.floor_char_boundary(8 * WORDS_MAX_BYTES);
     Redacted::new(words.split_at(end).0).one_line().cut(WORDS_MAX_BYTES).to_string()
 }
 
 /// The error's own text would hold the address; its innermost source speaks of the network only.
-fn no_answer(fault: &reqwest::Error) -> Failed {
+pub(crate) fn no_answer(fault: &reqwest::Error) -> Failed {
     if fault.is_builder() {
         return Failed::new(
             Why::Refused,
-            "triage.url or the key cannot be used as it stands: look for a blank or a line break in it",
+            "the address or the key cannot be used as it stands: look for a blank or a line break in it",
         );
     }
     let mut cause: &dyn std::error::Error = fault;

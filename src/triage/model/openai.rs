@@ -4,14 +4,13 @@
 //! not take it is asked for JSON, and one that does not take that either, for text. What it took is
 //! remembered. The same question costs three requests at most, and only a `400` leads to another.
 
-mod limits;
-
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Map, Value, json};
 
 use super::http::{self, Answer, send};
+use super::limits;
 use super::line::Line;
 use super::ollama::messages;
 use super::{Failed, Patience, Reply, State, Why};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::process::{Call, Printed};
+use super::process::{self, Call, Printed};
 use super::{Failed, Git};
 use crate::registry::location::is_commit;
 
@@ -79,6 +79,22 @@ impl Repository<'_> {
             return Err(Failed::TooMuch(most as u64));
         }
         Ok(self.ask(["cat-file", "blob", oid].map(Into::into), most)?.text)
+    }
+
+    /// The names of the files that hold `text`, which is of one line, literally; and whether there may be more.
+    pub fn holding(&self, commit: &str, text: &str, most: usize) -> Result<(Vec<String>, bool), Failed> {
+        let args = ["grep", "-l", "-z", "-I", "-F", "--no-color", "--no-textconv", "--full-name", "-e", text, commit, "--"];
+        let printed = match self.ask(args.map(Into::into), most) {
+            Ok(printed) => printed,
+            // Its way to say that there are none.
+            Err(Failed::Refused(said)) if said == process::SAYS_ONE => return Ok((Vec::new(), false)),
+            Err(failed) => return Err(failed),
+        };
+        let all = String::from_utf8_lossy(&printed.text);
+        // What was cut off is no name.
+        let whole = all.rsplit_once('\0').map_or("", |(whole, _)| whole);
+        let names = whole.split('\0').filter_map(|name| name.strip_prefix(commit)?.strip_prefix(':'));
+        Ok((names.map(str::to_owned).collect(), printed.cut))
     }
 
     /// The newest commits up to `commit` that touched a file.

@@ -20,6 +20,9 @@ const STDERR_MAX: usize = 8 * 1024;
 /// For what a killed run still holds open.
 const AFTER_KILL: Duration = Duration::from_millis(500);
 
+/// What is told of a run that says nothing and ends with 1.
+pub(super) const SAYS_ONE: &str = "nothing; it ended with 1";
+
 pub(super) struct Call<'a> {
     /// `None`: none is needed.
     pub repository: Option<&'a Path>,

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::triage::model::http::Answer;
+use super::http::Answer;
 
 /// What is waited where a server says "too many" and not for how long.
 const UNSAID: Duration = Duration::from_secs(20);
 
 /// The longest pause that the answer names: limits are on requests and on tokens, and both must have passed.
-pub(super) fn pause(answer: &Answer) -> Option<Duration> {
-    let retry_after = answer.header("retry-after").and_then(seconds);
+pub(crate) fn pause(answer: &Answer) -> Option<Duration> {
+    let in_milliseconds = || Some(seconds(answer.header("retry-after-ms")?)? / 1000);
+    let retry_after = in_milliseconds().or_else(|| after(answer.header("retry-after")?, answer.header("date")));
     let reset = |name| answer.header(name).and_then(length);
     // Which of the two limits was met is told by what remains; both have a reset at all times.
     let spent = |name| answer.header(name).is_some_and(|left| left.trim() == "0");
@@ -25,7 +26,16 @@ pub(super) fn pause(answer: &Answer) -> Option<Duration> {
     }
 }
 
-/// `Retry-After` in seconds, also in fractions. Its other form, a date, needs the server's clock to be ours.
+/// `Retry-After`, in seconds or as a date. The server's own clock says how far away that is, for ours may differ.
+fn after(text: &str, date: Option<&str>) -> Option<Duration> {
+    let until = || {
+        let until = httpdate::parse_http_date(text.trim()).ok()?;
+        until.duration_since(httpdate::parse_http_date(date?.trim()).ok()?).ok()
+    };
+    seconds(text).or_else(until)
+}
+
+/// Also in fractions.
 fn seconds(text: &str) -> Option<Duration> {
     let seconds: f64 = text.trim().parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
@@ -86,6 +96,9 @@ mod tests {
             (503, &[], None),
             (429, &[], Some(20.0)),
             (429, &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], Some(20.0)),
+            (429, &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), ("date", "Wed, 21 Oct 2026 07:27:50 GMT")], Some(10.0)),
+            (503, &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), ("date", "Wed, 21 Oct 2026 07:28:50 GMT")], None),
+            (429, &[("retry-after-ms", "1500"), ("retry-after", "9")], Some(1.5)),
             (429, &[("retry-after", "-1")], Some(20.0)),
             (429, &[(REQUESTS, "1m30s"), (TOKENS, "120ms")], Some(90.0)),
             (429, &[(REQUESTS, "2h"), ("x-ratelimit-remaining-tokens", "0"), (TOKENS, "7.66s")], Some(7.66)),
