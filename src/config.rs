@@ -27,6 +27,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::fault::Faults;
+use crate::investigate::patch::Isolated;
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;
 use crate::redact::policy::Policy;
@@ -54,6 +55,8 @@ pub struct Config {
     /// What is hidden of log text beyond secrets.
     pub redact: Policy,
     pub investigation: Investigation,
+    /// Of `[investigation]`: how a mend is tried and proposed.
+    pub mending: Mending,
     pub triage: Triage,
     pub log: Log,
     /// `None`: the built-in watches run while no `[[watch]]` is configured.
@@ -214,6 +217,24 @@ pub struct Investigation {
     pub fetch_seconds: u64,
     /// Of one repository's copy.
     pub mirror_bytes: u64,
+}
+
+/// How a mend is tried, and where it is proposed. No `Debug`: it holds a token.
+#[derive(Clone)]
+pub struct Mending {
+    /// For one run of a service's test.
+    pub test_seconds: u64,
+    /// On the disk, of one run.
+    pub test_bytes: u64,
+    /// Of one of its processes.
+    pub test_memory_bytes: u64,
+    pub test_isolation: Isolated,
+    /// Patterns of paths that no mend may touch, beside the built-in ones.
+    pub deny: Vec<String>,
+    /// Of the REST API, without a slash at its end. `None`: github.com's.
+    pub github_url: Option<String>,
+    /// `None`: branches are pushed, and no pull request is opened.
+    pub github_token: Option<Secret>,
 }
 
 /// Who judges what is new, and within which bounds. No `Debug`: it holds a secret.

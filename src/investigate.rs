@@ -13,7 +13,10 @@ pub mod dossier;
 pub mod markdown;
 pub mod model;
 pub mod remedy;
+pub mod patch;
+pub mod propose;
 pub mod shelf;
+pub mod snapshot;
 pub mod source;
 pub mod verdict;
 

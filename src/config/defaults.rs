@@ -252,6 +252,15 @@ pub const FETCH_SECONDS: Whole = whole(300, 5, 3_600);
 /// Larger than nearly all repositories of one service.
 pub const MIRROR_BYTES: Whole = whole(2 * GIB, MIB, 64 * GIB);
 
+/// Of one run, three at the most: what takes longer is no test for a draft at night.
+pub const TEST_SECONDS: Whole = whole(300, 1, 3_600);
+
+/// A tree and what a build makes of it.
+pub const TEST_BYTES: Whole = whole(2 * GIB, MIB, 256 * GIB);
+
+/// Compilers and virtual machines take one or two.
+pub const TEST_MEMORY_BYTES: Whole = whole(4 * GIB, 16 * MIB, 1024 * GIB);
+
 /// A link stands in messages that have a limit.
 pub const PUBLIC_URL_MAX_BYTES: usize = 300;
 

@@ -3,6 +3,7 @@
 //! Always gives a whole [`Config`] and all faults beside it; the caller uses one or the other. A
 //! check between two keys is made only where both were read well, so one mistake is one fault.
 
+mod mending;
 mod redact;
 mod server;
 mod service_map;
@@ -44,6 +45,8 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         slack: slack(root.section("slack")),
         notify: notify(root.section("notify")),
         redact: redact::read(root.section("redact")),
+        // Before the rest of its section, which ends it.
+        mending: mending::read(&mut root.section("investigation")),
         investigation: investigation(root.section("investigation"), env),
         triage: triage(root.section("triage")),
         log: log(root.section("log")),

@@ -1,8 +1,35 @@
 //! What the investigator answers, and what of it a machine could confirm.
 //!
 //! Nothing in a [`Verdict`] is believed: it is what some model wrote after reading what attackers may have written.
+//! [`parse`] bounds it, [`check`] looks up what it cites. All of its texts have to be redacted before they are shown.
+
+mod check;
+mod parse;
+mod schema;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
+
+pub use check::{Checked, Standing, check};
+pub use parse::parse;
+pub use schema::schema;
+
+/// More evidence is not read by anybody; what is beyond it is left out.
+pub const EVIDENCE_MAX: usize = 20;
+/// As many.
+pub const STEPS_MAX: usize = 20;
+/// Edits of the mend and of the test together: more are refused, for half a mend is none.
+pub const EDITS_MAX: usize = 40;
+/// Longest root cause and reason, in bytes; what is beyond is cut.
+pub const TEXT_MAX: usize = 4_000;
+/// The same of a step, of what evidence says, and of a remedy's name.
+pub const SENTENCE_MAX: usize = 600;
+/// Longest quote. The head of a longer one is checked, and shown.
+pub const QUOTE_MAX: usize = 2_000;
+/// Longest path, and longest text of an edit, in bytes; longer ones are refused.
+pub const PATH_MAX: usize = 300;
+pub const EDIT_MAX: usize = 32 * 1024;
 
 /// Below it nothing is done, whatever else speaks for it.
 pub const CONFIDENCE_TO_ACT: f64 = 0.8;

@@ -8,6 +8,7 @@
 //! on what it may print. Nothing here panics or waits without end, whatever git is or does.
 
 mod asked;
+mod made;
 mod process;
 
 use std::fs::DirBuilder;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use asked::{Change, Commit, Repository};
+pub use made::{Credential, Making, folder_bytes};
 
 use crate::registry::location::Location;
 use process::{Call, Printed};
@@ -113,6 +115,8 @@ impl Git {
             most: 4096,
             deadline,
             grows: None,
+            input: Vec::new(),
+            environment: Vec::new(),
         };
         self.call(call).map(|_| ())
     }
@@ -155,6 +159,8 @@ impl Git {
             most: 4096,
             deadline,
             grows: Some((folder, most)),
+            input: Vec::new(),
+            environment: Vec::new(),
         };
         self.call(call).map(|_| ())
     }

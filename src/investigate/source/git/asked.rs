@@ -40,10 +40,19 @@ pub struct Change {
 }
 
 impl Repository<'_> {
-    fn ask(&self, args: impl IntoIterator<Item = OsString>, most: usize) -> Result<Printed, Failed> {
+    pub(super) fn ask(&self, args: impl IntoIterator<Item = OsString>, most: usize) -> Result<Printed, Failed> {
         let deadline = self.deadline.min(Instant::now() + QUESTION);
         let args = args.into_iter().collect();
-        self.git.call(Call { repository: Some(self.folder), protocol: None, args, most, deadline, grows: None })
+        self.git.call(Call {
+            repository: Some(self.folder),
+            protocol: None,
+            args,
+            most,
+            deadline,
+            grows: None,
+            input: Vec::new(),
+            environment: Vec::new(),
+        })
     }
 
     /// The whole hash of a commit.

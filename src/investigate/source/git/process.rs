@@ -1,7 +1,7 @@
 //! One run of git: its environment, its arguments, its end.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -34,6 +34,10 @@ pub(super) struct Call<'a> {
     pub deadline: Instant,
     /// A folder, and how large it may become.
     pub grows: Option<(&'a Path, u64)>,
+    /// What it is given to read.
+    pub input: Vec<u8>,
+    /// Variables beside those that every run has.
+    pub environment: Vec<(&'static str, OsString)>,
 }
 
 /// What a run printed.
@@ -44,9 +48,15 @@ pub(super) struct Printed {
     pub cut: bool,
 }
 
-pub(super) fn run(git: &Git, call: Call<'_>) -> Result<Printed, Failed> {
+pub(super) fn run(git: &Git, mut call: Call<'_>) -> Result<Printed, Failed> {
     let begun = Instant::now();
     let mut child = command(git, &call).spawn().map_err(|error| Failed::Missing(error.to_string()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let input = std::mem::take(&mut call.input);
+        // It may end without having read all, which its status tells. Without a thread it reads nothing.
+        let write = move || stdin.write_all(&input).unwrap_or_default();
+        let _started: Option<_> = std::thread::Builder::new().name("git-input".to_owned()).spawn(write).ok();
+    }
     let out = child.stdout.take().map(|stream| reader(stream, call.most));
     let said = child.stderr.take().map(|stream| reader(stream, STDERR_MAX));
     let (Some(out), Some(said)) = (out, said) else { return Err(Failed::Missing("no pipe".to_owned())) };
@@ -133,6 +143,9 @@ fn command(git: &Git, call: &Call<'_>) -> Command {
     ] {
         command.env(name, value);
     }
+    for (name, value) in &call.environment {
+        command.env(name, value);
+    }
     command.env("HOME", &git.home).env("XDG_CONFIG_HOME", &git.home);
     command.env("GIT_ALLOW_PROTOCOL", call.protocol.map_or("none", Protocol::as_str));
     let mut settings: Vec<String> = [
@@ -167,7 +180,8 @@ fn command(git: &Git, call: &Call<'_>) -> Command {
     }
     command.args(&call.args);
     // A group of its own: its end is the end of all that it started.
-    command.current_dir(&git.home).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let input = if call.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    command.current_dir(&git.home).process_group(0).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
