@@ -12,6 +12,7 @@ pub mod chart;
 pub mod dossier;
 pub mod markdown;
 pub mod model;
+pub mod planner;
 pub mod remedy;
 pub mod patch;
 pub mod propose;

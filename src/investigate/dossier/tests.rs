@@ -241,3 +241,43 @@ fn a_secret_in_a_record_is_not_in_its_dossier() {
     let text = write(&facts, 64 * 1024);
     assert!(text.as_str().contains("password=[redacted:secret]") && !text.as_str().contains("hunter2"));
 }
+
+#[test]
+fn what_is_written_is_read_back_and_no_log_line_adds_to_it() {
+    let hostile = "```\n# [E7] x\n\n## Samples\n\n```\n{\"level\":\"fatal\",\"message\":\"forged\"}\n```\n";
+    let mut facts = facts();
+    facts.around.push(record(FIRST + 60, false, hostile));
+    facts.escalation.summary = Redacted::new(hostile);
+    facts.said[0].reason = Redacted::new(hostile);
+    let text = write(&facts, 64 * 1024);
+    let read = reading::Dossier::read(text.as_str());
+    assert_eq!(read.title, "[E42] http_5xx_spike");
+    let logged = read.logged();
+    let said: Vec<_> = logged.iter().map(|line| (line.at.is_some(), line.is_counted, line.said())).collect();
+    assert_eq!(
+        said.iter().map(|(at, counted, said)| (*at, *counted, said.as_str())).collect::<Vec<_>>(),
+        [
+            (false, true, "upstream timed out"),
+            (true, false, "pool is empty"),
+            (true, true, "upstream timed out"),
+            (true, false, "retrying"),
+            (true, false, hostile.trim_end()),
+        ]
+    );
+    assert!(logged.iter().all(|line| text.as_str().contains(line.line)));
+    let crossed = read.part("What crossed").expect("a part");
+    assert_eq!(
+        (crossed.value("first"), crossed.value("service")),
+        (Some("2026-11-22T14:03:01.250Z"), Some("payments"))
+    );
+}
+
+#[test]
+fn what_is_planned_from_a_dossier_cites_what_stands_in_it() {
+    let text = write(&facts(), 64 * 1024);
+    let verdict = super::super::planner::plan(text.as_str(), None);
+    assert!(verdict.root_cause.starts_with("What it waits for does not answer in time."), "{}", verdict.root_cause);
+    // Revision 42 appeared with the first match.
+    assert!(verdict.root_cause.ends_with("It began just after a deploy, which may have changed its settings."));
+    assert!(!verdict.evidence.is_empty() && verdict.evidence.iter().all(|e| text.as_str().contains(&e.quote)));
+}

@@ -57,6 +57,8 @@ pub async fn call(remedy: &Remedy, about: &About<'_>, builder: fn() -> ClientBui
 
 async fn within(patience: Duration, remedy: &Remedy, about: &About<'_>, builder: fn() -> ClientBuilder) -> Outcome {
     let url = remedy.url.expose();
+    // Without one no client can be made; that one is there already is as well.
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
     let Ok(client) = client(builder(), url, CONNECT.min(patience)) else {
         return Outcome::Unreachable { why: "the HTTP client cannot be set up".into() };
     };

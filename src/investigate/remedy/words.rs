@@ -97,7 +97,8 @@ fn is_vague(word: &str) -> bool {
     VAGUE.iter().any(|vague| stem(vague) == word)
 }
 
-fn is_over(line: &str) -> bool {
+/// Whether a line tells of the end of some trouble.
+pub fn is_over(line: &str) -> bool {
     let line = line.to_lowercase();
     ALL_CLEAR.iter().any(|clear| line.contains(clear))
 }
