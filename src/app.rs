@@ -22,6 +22,11 @@ use crate::escalation::{self, pace::Pace};
 use crate::failpoint::Failpoint;
 use crate::ingest::quarantine::Bounds;
 use crate::ingest::{self, Ingest, Phase};
+use crate::investigate::case::book::Book;
+use crate::investigate::case::{self, Outcome as CaseOutcome};
+use crate::investigate::model::Model;
+use crate::investigate::patch::{self, Deny, Workshop};
+use crate::investigate::propose::Forge;
 use crate::investigate::shelf::Shelf;
 use crate::investigate::source::git::Git;
 use crate::investigate::source::mirrors::{Limits as MirrorLimits, Mirrors};
@@ -39,7 +44,8 @@ use crate::redact;
 use crate::registry::Registry;
 use crate::server::access::{Gate, Retirement, Token};
 use crate::server::control::services::Services;
-use crate::server::control::{About, Control};
+use crate::server::control::alerts::WAITING_MAX;
+use crate::server::control::{About, Control, Investigator};
 use crate::server::pace::Deadlines;
 use crate::server::{Role, Server, serve};
 use crate::state::{self, State};
@@ -125,11 +131,15 @@ pub async fn run_telling(
     let triaged = (intake.clone(), view.clone());
     let shelf = Arc::new(Shelf::new(config.investigation.folder.clone(), config.investigation.keep));
     let library = library(&config, &metrics);
+    let book = Arc::new(Book::new(config.investigation.keep));
+    let mending = mending(&config, &library).map_err(|e| start(&e))?;
+    let model = model(&config.investigator, &metrics)?;
     // However this ends: what still runs of git would hold up the end of the process.
     let _ends = EndsWithUs(library.mirrors.clone());
     let mut state = state(&config, &metrics)?;
     let shown = (shelf.clone(), &library, state.as_ref().map(State::view));
-    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, shown));
+    let investigator = (book.clone(), model.clone());
+    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, shown, investigator));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
     let address = |role: &[Role]| {
         let found = listeners.iter().find(|l| role.contains(&l.role)).and_then(|l| l.socket.local_addr().ok());
@@ -168,6 +178,7 @@ pub async fn run_telling(
         () = &mut stop => return Ok(()),
     };
     library.registry.restore(&std::mem::take(&mut loaded.services));
+    let cases = std::mem::take(&mut loaded.cases);
     loaded.seed = found.as_ref().map_or(loaded.seed, |found| found.seed);
     let seed = loaded.seed;
     // Before anything that was kept is read: it is redacted again.
@@ -181,6 +192,8 @@ pub async fn run_telling(
         });
         (store, loaded) = restored.await.map_err(|e| start(&e))??;
     }
+    // After redaction is configured: what is read of them is redacted again.
+    book.restore(&cases);
     let (store, keeping) = match state {
         Some(state) => {
             let (store, keeping) = state.keep(store, &loaded);
@@ -257,6 +270,25 @@ pub async fn run_telling(
         preparing.tidy();
         preparing.registry.all().iter().for_each(|entry| preparing.prepare(entry));
     });
+    let (mut workshop, mut forge) = (None, None);
+    if let Some((made, with)) = mending {
+        (workshop, forge) = (Some(made), Some(with));
+    }
+    let following = tokio::spawn(case::worker::run(case::worker::Parts {
+        ledger: ledger.clone(),
+        book: book.clone(),
+        shelf: shelf.clone(),
+        library: library.clone(),
+        model,
+        limits: config.investigator.budget,
+        workshop,
+        forge,
+        public_url: config.server.public_url.clone(),
+        metrics: metrics.clone(),
+        clock: now_ms,
+        builder: reqwest::Client::builder,
+        stopped: counting.clone(),
+    }));
     let investigating = tokio::spawn(investigate::run(investigate::Parts {
         ledger: ledger.clone(),
         recents: server.ingest.recents.clone(),
@@ -266,6 +298,8 @@ pub async fn run_telling(
         // Halfway to the first message, so that what it links to is there.
         wait_ms: seconds_ms(config.escalation.settle_seconds) / 2,
         max_bytes: config.investigation.max_bytes,
+        book,
+        queue: config.investigation.queue,
         clock: now_ms,
         up_since_ms: server.control.started_ms,
         stopped: counting,
@@ -305,6 +339,9 @@ pub async fn run_telling(
     if tokio::time::timeout(INVESTIGATION_STOP, investigating).await.is_err() {
         tracing::warn!("not every dossier could be written; what is left waits for the next start");
     }
+    if tokio::time::timeout(INVESTIGATION_STOP, following).await.is_err() {
+        tracing::warn!("a remedy was being called: whether that was done will be in doubt");
+    }
     if let Some(mirrors) = &library.mirrors {
         mirrors.stop();
     }
@@ -330,6 +367,7 @@ fn server(
     phases: &watch::Receiver<Phase>,
     (intake, view): (Option<Arc<Intake>>, Arc<View>),
     (shelf, library, state): (Arc<Shelf>, &Library, Option<Arc<state::view::View>>),
+    (book, model): (Arc<Book>, Option<Arc<Model>>),
 ) -> Server {
     let settings = ingest::Settings {
         max_line_bytes: config.ingest.max_line_bytes,
@@ -375,6 +413,9 @@ fn server(
             services: ingest.services.clone(),
             triage: view.clone(),
             shelf,
+            book,
+            investigator: Investigator { model, limits: config.investigator.budget },
+            waiting: Arc::new(tokio::sync::Semaphore::new(WAITING_MAX)),
             registered: Services { library: library.clone(), changing: tokio::sync::Mutex::default() },
             state,
             clock: now_ms,
@@ -413,6 +454,34 @@ impl Drop for EndsWithUs {
             mirrors.stop();
         }
     }
+}
+
+/// Whom dossiers are shown to.
+fn model(settings: &config::Investigator, metrics: &Metrics) -> Result<Option<Arc<Model>>, Failure> {
+    for outcome in CaseOutcome::ALL {
+        metrics.investigations.with_label_values(&[outcome.as_str()]);
+    }
+    let (target, prices) = (settings.target.clone(), settings.prices);
+    let model = Model::from_config(target, settings.bounds, prices, metrics.clone(), reqwest::Client::builder);
+    model.map(|model| model.map(Arc::new)).map_err(|e| Failure::Start(format!("investigation.url: {e}")))
+}
+
+/// Where patches are tried, and where they are proposed. `None`: there is no place for copies of repositories.
+fn mending(config: &Config, library: &Library) -> Result<Option<(Arc<Workshop>, Arc<Forge>)>, reqwest::Error> {
+    let settings = &config.mending;
+    let (Some(mirrors), Some(folder)) = (&library.mirrors, &config.investigation.folder) else { return Ok(None) };
+    let limits = patch::Limits {
+        test: Duration::from_secs(settings.test_seconds),
+        bytes: settings.test_bytes,
+        memory: settings.test_memory_bytes,
+        isolation: settings.test_isolation,
+    };
+    let Ok(folder) = std::path::absolute(folder) else { return Ok(None) };
+    let deny = Deny::new(settings.deny.clone());
+    let workshop = Arc::new(Workshop::new(mirrors.git().clone(), folder.join("scratch"), limits, deny));
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    let forge = Forge::new(workshop.clone(), settings.github_url.as_deref(), settings.github_token.clone())?;
+    Ok(Some((workshop, Arc::new(forge))))
 }
 
 /// What the source of services is read with.

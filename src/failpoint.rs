@@ -42,6 +42,36 @@ pub enum Failpoint {
     Snapshotting,
     /// It has.
     Snapshotted,
+    /// A dossier is stored as written, and with it that its case begins.
+    CaseBegun,
+    /// It is stored that the model is asked, and paid for.
+    Asking,
+    /// It has answered; that is in memory only.
+    Asked,
+    /// The answer is stored.
+    Checking,
+    /// What stands of it is known; that is in memory only.
+    Checked,
+    /// It is stored that a patch is tried.
+    Proving,
+    /// It was tried; that is in memory only.
+    Proved,
+    /// It is stored that it is proposed.
+    Proposing,
+    /// It was; that is in memory only.
+    Proposed,
+    /// Whether a remedy may be called is asked next.
+    Deciding,
+    /// It is stored that it is called; it is not yet.
+    Calling,
+    /// It was called; that is in memory only.
+    Called,
+    /// It is stored what became of that; the watch is looked at.
+    Observing,
+    /// The end of a case is about to be stored, with what is told of it.
+    Closing,
+    /// It is.
+    Closed,
     /// Triage takes a batch in: not the process dies here but its thread, by a panic.
     Triage,
 }
@@ -55,7 +85,7 @@ struct Armed {
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
 impl Failpoint {
-    pub const ALL: [Failpoint; 17] = [
+    pub const ALL: [Failpoint; 32] = [
         Failpoint::Reading,
         Failpoint::Read,
         Failpoint::Staged,
@@ -72,6 +102,21 @@ impl Failpoint {
         Failpoint::Marked,
         Failpoint::Snapshotting,
         Failpoint::Snapshotted,
+        Failpoint::CaseBegun,
+        Failpoint::Asking,
+        Failpoint::Asked,
+        Failpoint::Checking,
+        Failpoint::Checked,
+        Failpoint::Proving,
+        Failpoint::Proved,
+        Failpoint::Proposing,
+        Failpoint::Proposed,
+        Failpoint::Deciding,
+        Failpoint::Calling,
+        Failpoint::Called,
+        Failpoint::Observing,
+        Failpoint::Closing,
+        Failpoint::Closed,
         Failpoint::Triage,
     ];
 
@@ -93,6 +138,21 @@ impl Failpoint {
             Failpoint::Marked => "marked",
             Failpoint::Snapshotting => "snapshotting",
             Failpoint::Snapshotted => "snapshotted",
+            Failpoint::CaseBegun => "case_begun",
+            Failpoint::Asking => "asking",
+            Failpoint::Asked => "asked",
+            Failpoint::Checking => "checking",
+            Failpoint::Checked => "checked",
+            Failpoint::Proving => "proving",
+            Failpoint::Proved => "proved",
+            Failpoint::Proposing => "proposing",
+            Failpoint::Proposed => "proposed",
+            Failpoint::Deciding => "deciding",
+            Failpoint::Calling => "calling",
+            Failpoint::Called => "called",
+            Failpoint::Observing => "observing",
+            Failpoint::Closing => "closing",
+            Failpoint::Closed => "closed",
             Failpoint::Triage => "triage",
         }
     }

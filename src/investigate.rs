@@ -1,21 +1,24 @@
-//! What a person would look up first, written down: the dossier of each escalation that is to be investigated.
+//! What a person would look up first, written down: the dossier of each escalation that is to be investigated; and,
+//! in [`case`], what follows from it.
 //!
 //! The queue is the ledger's: an escalation that opens to be investigated waits in its own row
 //! ([`crate::escalation::investigation`]), within a bound, and is found there again after a restart. Its one
 //! worker here is told that something changed, asks what waits, notes at once which records were around, and
 //! writes the dossier shortly before the first message leaves, the severe ones first. What became of it is
-//! stored; a life that ends in between writes it again. Nobody waits for any of this, and nothing is sent.
+//! stored, and with it the case that begins; a life that ends in between writes it again. Nobody waits for any of this.
 
 pub mod around;
 pub mod budget;
+pub mod case;
 pub mod chart;
 pub mod dossier;
 pub mod markdown;
 pub mod model;
 pub mod planner;
-pub mod remedy;
 pub mod patch;
 pub mod propose;
+pub mod remedy;
+pub mod report;
 pub mod shelf;
 pub mod snapshot;
 pub mod source;
@@ -29,6 +32,7 @@ use tokio::sync::watch;
 use crate::alarm::Alarm;
 use crate::escalation::investigation::Investigation;
 use crate::escalation::{Escalation, cleaned};
+use crate::failpoint::Failpoint;
 use crate::ledger::Ledger;
 use crate::ledger::window::Width;
 use crate::metrics::Metrics;
@@ -37,10 +41,12 @@ use crate::record::json::Value;
 use crate::redact::Redacted;
 use crate::watch::Watch;
 use around::{Recent, Recents, keep_around};
+use case::book::Book;
+use case::{About, Case};
 use chart::Chart;
 use dossier::{Facts, Firing, Said};
 use markdown::Markdown;
-use shelf::Shelf;
+use shelf::{Piece, Shelf};
 use source::{Library, Sought, Source};
 
 /// How often what waits is looked at: often enough for a flood not to wash away what was before it.
@@ -66,6 +72,9 @@ pub struct Parts {
     pub wait_ms: i64,
     /// Of one dossier.
     pub max_bytes: usize,
+    pub book: Arc<Book>,
+    /// Cases that may be under way; more are told that they are not looked into.
+    pub queue: usize,
     /// Unix milliseconds.
     pub clock: fn() -> i64,
     pub up_since_ms: i64,
@@ -88,6 +97,8 @@ struct Waiting {
     tries: u32,
     /// Done, but not stored.
     became: Option<Investigation>,
+    /// The commit that ran, whole.
+    commit: Option<String>,
 }
 
 /// The ledger is gone.
@@ -144,7 +155,7 @@ impl Worker {
         for escalation in wanted {
             if !self.waiting.iter().any(|held| held.escalation.id == escalation.id) {
                 let due_ms = escalation.opened_ms.saturating_add(self.parts.wait_ms);
-                self.waiting.push(Waiting { escalation, around: Vec::new(), due_ms, tries: 0, became: None });
+                self.waiting.push(Waiting { escalation, around: Vec::new(), due_ms, tries: 0, became: None, commit: None });
             }
         }
         Ok(())
@@ -188,8 +199,21 @@ impl Worker {
         let now_ms = (self.parts.clock)();
         let Some(waiting) = self.waiting.get_mut(place) else { return Ok(()) };
         let Some(became) = waiting.became else { return Ok(()) };
-        match ledger.investigated(id, became, Vec::new()).await {
+        let begun = (became == Investigation::Written).then(|| {
+            let case = begin(&self.parts.book, &waiting.escalation, self.parts.queue, now_ms);
+            Case { commit: waiting.commit.clone(), ..case }
+        });
+        let _one = self.parts.book.storing.lock().await;
+        let rows = begun.as_ref().map(|case| self.parts.book.rows(case)).unwrap_or_default();
+        match ledger.investigated(id, became, rows).await {
             Some(still_waited) => {
+                if let Some(case) = begun.filter(|_| still_waited) {
+                    Failpoint::CaseBegun.pass();
+                    if let Some(outcome) = case.outcome {
+                        self.parts.metrics.investigations.with_label_values(&[outcome.as_str()]).inc();
+                    }
+                    self.parts.book.put(case);
+                }
                 if still_waited {
                     self.parts.metrics.investigations.with_label_values(&[became.as_str()]).inc();
                 }
@@ -220,16 +244,20 @@ impl Worker {
         let last = waiting.tries >= TRIES_MAX;
         // Off the async threads: redaction is work, and a sync takes as long as the disk likes.
         let written = tokio::task::spawn_blocking(move || {
-            let text: Markdown = dossier::write(&collecting.facts(), max_bytes);
-            let put = shelf.put(id, &text);
+            let facts = collecting.facts();
+            let text: Markdown = dossier::write(&facts, max_bytes);
+            let put = shelf.put(Piece::Dossier, id, text.as_str());
             if put.is_err() && last {
                 // People can still read it over the API.
-                shelf.remember(id, &text);
+                shelf.remember(Piece::Dossier, id, text.as_str());
             }
-            put
+            (put, facts.source.commit)
         });
         let outcome = match written.await {
-            Ok(outcome) => outcome,
+            Ok((outcome, commit)) => {
+                waiting.commit = commit;
+                outcome
+            }
             Err(panic) => Err(std::io::Error::other(panic)),
         };
         match outcome {
@@ -258,6 +286,24 @@ impl Worker {
             }
         }
     }
+}
+
+/// The case of an escalation whose dossier is written. One incident is investigated once.
+fn begin(book: &Book, of: &Escalation, queue: usize, now_ms: i64) -> Case {
+    let about = About {
+        label: of.label.clone(),
+        severity: of.severity,
+        cluster: of.cluster.clone(),
+        service: of.service.clone(),
+        late: of.late,
+        window_seconds: of.window_seconds,
+        opened_ms: of.opened_ms,
+    };
+    let mut case = Case::new(of.id, of.incident(), about, book.lead_of(of.incident()), now_ms);
+    if !case.is_done() && book.unfinished().len() >= queue {
+        case.crowd_out();
+    }
+    case
 }
 
 /// All that facts are made of.

@@ -12,20 +12,37 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::markdown::Markdown;
-use crate::notify::notice::dossier_file;
+use crate::notify::notice::{diff_file, dossier_file, report_file};
 
 /// Bytes of dossiers held in memory.
 const MEMORY_MAX: usize = 4 << 20;
 /// Most that is read of a file: more than any dossier has.
 const FILE_MAX: u64 = 4 << 20;
 
+/// What is kept of one escalation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Dossier,
+    Report,
+    Diff,
+}
+
+impl Piece {
+    fn file(self, id: u64) -> String {
+        match self {
+            Piece::Dossier => dossier_file(id),
+            Piece::Report => report_file(id),
+            Piece::Diff => diff_file(id),
+        }
+    }
+}
+
 pub struct Shelf {
     /// `None`: memory only.
     folder: Option<PathBuf>,
     keep: usize,
     /// Oldest first. A plain lock: held for a copy.
-    memory: Mutex<VecDeque<(u64, String)>>,
+    memory: Mutex<VecDeque<(Piece, u64, String)>>,
 }
 
 impl Shelf {
@@ -39,13 +56,13 @@ impl Shelf {
     }
 
     /// Blocks: on the disk when it returns. An earlier one of that number is replaced.
-    pub fn put(&self, id: u64, text: &Markdown) -> io::Result<()> {
+    pub fn put(&self, piece: Piece, id: u64, text: &str) -> io::Result<()> {
         let Some(folder) = &self.folder else {
-            self.remember(id, text);
+            self.remember(piece, id, text);
             return Ok(());
         };
-        write(folder, &dossier_file(id), text.as_str())?;
-        self.memory().retain(|(held, _)| *held != id);
+        write(folder, &piece.file(id), text)?;
+        self.memory().retain(|(of, held, _)| (*of, *held) != (piece, id));
         // A file too many does no harm until the next one.
         if let Err(error) = prune(folder, self.keep) {
             tracing::debug!(folder = %folder.display(), %error, "old dossiers cannot be looked through");
@@ -54,32 +71,33 @@ impl Shelf {
     }
 
     /// In memory, within its bounds.
-    pub fn remember(&self, id: u64, text: &Markdown) {
+    pub fn remember(&self, piece: Piece, id: u64, text: &str) {
         let mut memory = self.memory();
-        memory.retain(|(held, _)| *held != id);
-        memory.push_back((id, text.as_str().to_owned()));
-        while memory.len() > self.keep
-            || (memory.len() > 1 && memory.iter().map(|(_, text)| text.len()).sum::<usize>() > MEMORY_MAX)
+        memory.retain(|(of, held, _)| (*of, *held) != (piece, id));
+        memory.push_back((piece, id, text.to_owned()));
+        let alike = |memory: &VecDeque<(Piece, u64, String)>| memory.iter().filter(|(of, ..)| *of == piece).count();
+        while alike(&memory) > self.keep
+            || (memory.len() > 1 && memory.iter().map(|(.., text)| text.len()).sum::<usize>() > MEMORY_MAX)
         {
             memory.pop_front();
         }
     }
 
     /// Blocks. `None`: there is none.
-    pub fn get(&self, id: u64) -> io::Result<Option<String>> {
-        if let Some((_, text)) = self.memory().iter().find(|(held, _)| *held == id) {
+    pub fn get(&self, piece: Piece, id: u64) -> io::Result<Option<String>> {
+        if let Some((.., text)) = self.memory().iter().find(|(of, held, _)| (*of, *held) == (piece, id)) {
             return Ok(Some(text.clone()));
         }
         let Some(folder) = &self.folder else { return Ok(None) };
         let mut text = String::new();
-        match File::open(folder.join(dossier_file(id))).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text)) {
+        match File::open(folder.join(piece.file(id))).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text)) {
             Ok(_) => Ok(Some(text)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, VecDeque<(u64, String)>> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, VecDeque<(Piece, u64, String)>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,7 +144,14 @@ fn prune(folder: &Path, keep: usize) -> io::Result<()> {
         |path: &Path| fs::symlink_metadata(path).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut ours: Vec<(SystemTime, u64, PathBuf)> = ours.into_iter().map(|(n, path)| (age(&path), n, path)).collect();
     ours.sort();
-    ours.iter().take(surplus).try_for_each(|(_, _, path)| fs::remove_file(path))
+    for (_, id, path) in ours.iter().take(surplus) {
+        // What belongs to it goes with it; not every one has it.
+        for beside in [Piece::Report, Piece::Diff] {
+            fs::remove_file(folder.join(beside.file(*id))).unwrap_or_default();
+        }
+        fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -135,10 +160,10 @@ mod tests {
 
     use super::*;
 
-    fn text(words: &str) -> Markdown {
-        let mut text = Markdown::default();
-        text.paragraph(words);
-        text
+    const DOSSIER: Piece = Piece::Dossier;
+
+    fn text(words: &str) -> String {
+        format!("{words}\n")
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -158,11 +183,11 @@ mod tests {
         // Left over by a life that was killed.
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join(".E42.md.new"), "half").expect("a file");
-        shelf.put(42, &text("first")).expect("written");
-        shelf.put(42, &text("second")).expect("written");
+        shelf.put(DOSSIER, 42, &text("first")).expect("written");
+        shelf.put(DOSSIER, 42, &text("second")).expect("written");
         assert_eq!(names(&folder), ["E42.md"]);
-        assert_eq!(shelf.get(42).expect("readable").as_deref(), Some("second\n"));
-        assert_eq!(shelf.get(43).expect("readable"), None);
+        assert_eq!(shelf.get(DOSSIER, 42).expect("readable").as_deref(), Some("second\n"));
+        assert_eq!(shelf.get(DOSSIER, 43).expect("readable"), None);
         let mode = fs::metadata(folder.join("E42.md")).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -176,12 +201,12 @@ mod tests {
         }
         // Numbers do not tell the age: those of triage begin at a million.
         for (n, id) in [1_000_001, 7, 3, 8, 9].into_iter().enumerate() {
-            shelf.put(id, &text("x")).expect("written");
+            shelf.put(DOSSIER, id, &text("x")).expect("written");
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000 + n as u64);
             let file = File::open(home.path().join(dossier_file(id))).expect("a file");
             file.set_modified(at).expect("a time");
         }
-        shelf.put(10, &text("x")).expect("written");
+        shelf.put(DOSSIER, 10, &text("x")).expect("written");
         assert_eq!(
             names(home.path()),
             ["E-1.md", "E.md", "E1.md.bak", "E10.md", "E8.md", "E9.md", "Ex.md", "notes.md"]
@@ -192,12 +217,12 @@ mod tests {
     fn without_a_folder_the_last_are_held_in_memory() {
         let shelf = Shelf::new(None, 2);
         for id in 1..=3 {
-            shelf.put(id, &text("x")).expect("held");
+            shelf.put(DOSSIER, id, &text("x")).expect("held");
         }
-        assert_eq!([1, 2, 3].map(|id| shelf.get(id).expect("readable").is_some()), [false, true, true]);
+        assert_eq!([1, 2, 3].map(|id| shelf.get(DOSSIER, id).expect("readable").is_some()), [false, true, true]);
         let large = Shelf::new(None, 1000);
         for id in 0..10 {
-            large.put(id, &text(&"x".repeat(1 << 20))).expect("held");
+            large.put(DOSSIER, id, &text(&"x".repeat(1 << 20))).expect("held");
         }
         assert_eq!((0..10).filter(|id| large.get(*id).expect("readable").is_some()).count(), 3);
     }
@@ -208,9 +233,9 @@ mod tests {
         let file = home.path().join("taken");
         fs::write(&file, "a file, no folder").expect("a file");
         let shelf = Shelf::new(Some(file), 2);
-        assert!(shelf.put(1, &text("x")).is_err());
-        assert!(shelf.get(1).is_err() || shelf.get(1).expect("readable").is_none());
-        shelf.remember(1, &text("x"));
-        assert_eq!(shelf.get(1).expect("readable").as_deref(), Some("x\n"));
+        assert!(shelf.put(DOSSIER, 1, &text("x")).is_err());
+        assert!(shelf.get(DOSSIER, 1).is_err() || shelf.get(DOSSIER, 1).expect("readable").is_none());
+        shelf.remember(DOSSIER, 1, &text("x"));
+        assert_eq!(shelf.get(DOSSIER, 1).expect("readable").as_deref(), Some("x\n"));
     }
 }

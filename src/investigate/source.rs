@@ -70,6 +70,8 @@ pub struct Source {
     pub changed: Option<Changed>,
     /// What is not known and why, in words of ours.
     pub unknown: Vec<String>,
+    /// The commit that ran, whole, where it is at hand.
+    pub commit: Option<String>,
     /// What git said to that, and whoever it asked.
     pub said: Vec<Row>,
 }
@@ -128,11 +130,15 @@ impl Library {
         }
     }
 
+    /// What is registered of a service, as escalations name it.
+    pub fn entry(&self, cluster: &Redacted, service: &Redacted) -> Option<Entry> {
+        let is = |name: &str, wanted: &Redacted| name == wanted.as_str() || cleaned(name) == *wanted;
+        self.registry.find(|name| is(name, service), |of| is(of, cluster))
+    }
+
     fn fill(&self, sought: &Sought<'_>, source: &mut Source) -> Outcome {
         let deadline = Instant::now() + self.wait;
-        let is = |name: &str, wanted: &Redacted| name == wanted.as_str() || cleaned(name) == *wanted;
-        let entry = self.registry.find(|name| is(name, sought.service), |cluster| is(cluster, sought.cluster));
-        let Some(entry) = entry else {
+        let Some(entry) = self.entry(sought.cluster, sought.service) else {
             source.unknown.push(
                 "Its source: the service is not registered. `PUT /services/NAME` or a `[[service]]` with `name`, `repository` and `commit` does that."
                     .into(),
@@ -168,6 +174,7 @@ impl Library {
             Ok(commit) => commit,
             Err(failed) => return lacking(source, "Its source", &failed),
         };
+        source.commit = Some(commit.clone());
         let found = evidence::functions(&asked, &commit, sought, source);
         if let Err(failed) = &found {
             lacking(source, "The files of its commit", failed);

@@ -1,5 +1,6 @@
 //! The control API: what is watched, what fires, how the receiver does; and changing the watches.
 
+pub mod alerts;
 mod dead_letters;
 mod investigations;
 mod quarantine;
@@ -12,11 +13,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::respond;
 use crate::fault::Fault;
 use crate::ingest::{Phase, quarantine::Quarantine, reply, services::Services};
+use crate::investigate::budget::Limits;
+use crate::investigate::case::book::Book;
+use crate::investigate::model::Model;
 use crate::investigate::shelf::Shelf;
 use crate::ledger::window::Phase as WindowPhase;
 use crate::ledger::{Ledger, Refused};
@@ -43,6 +47,11 @@ pub struct Control {
     pub services: Arc<Services>,
     pub triage: Arc<View>,
     pub shelf: Arc<Shelf>,
+    pub book: Arc<Book>,
+    /// Whom `/status` says is asked, and within which budget.
+    pub investigator: Investigator,
+    /// Places for those that wait for the end of an investigation.
+    pub waiting: Arc<Semaphore>,
     pub registered: services::Services,
     /// `None`: the small state is kept nowhere else.
     pub state: Option<Arc<StateView>>,
@@ -50,6 +59,12 @@ pub struct Control {
     pub clock: fn() -> i64,
     pub started_ms: i64,
     pub about: About,
+}
+
+/// What answers about escalations.
+pub struct Investigator {
+    pub model: Option<Arc<Model>>,
+    pub limits: Limits,
 }
 
 /// What `/status` says of the configuration.
@@ -75,6 +90,7 @@ impl Control {
                 | "/triage"
                 | "/dead-letters"
                 | "/services"
+                | "/webhook/alert"
         ) || path.starts_with("/watches/")
             || path.starts_with("/investigations/")
             || path.starts_with("/dead-letters/")
@@ -102,6 +118,7 @@ impl Control {
             (&Method::GET, _, _) if dossier.is_some() => {
                 self.investigation(dossier.unwrap_or_default(), reply::wants_json(request.headers())).await
             }
+            (&Method::POST, "/webhook/alert", _) => self.alert(request).await,
             (&Method::POST, "/watches", _) => self.post_watch(request).await,
             (&Method::GET, "/triage", _) => respond::json(StatusCode::OK, &self.triage()),
             (&Method::POST, _, _) if rolled.is_some() => self.roll_back(rolled.unwrap_or_default()).await,
@@ -110,7 +127,7 @@ impl Control {
             _ => respond::error(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "GET /metrics, /status, /escalations, /dead-letters, /investigations, /investigations/E42, /quarantine, /services, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback, /dead-letters/resend, /dead-letters/ID/resend; DELETE /watches/LABEL",
+                "GET /metrics, /status, /escalations, /dead-letters, /investigations, /investigations/E42, /investigations/E42.diff, /quarantine, /services, /triage, /watches, /watches/LABEL; POST /watches, /watches/LABEL/rollback, /webhook/alert, /dead-letters/resend, /dead-letters/ID/resend; DELETE /watches/LABEL",
                 None,
             ),
         }

@@ -1,4 +1,5 @@
-//! `GET /investigations` and `GET /investigations/E42`: what was to be looked into, and what was written about it.
+//! `GET /investigations`, `GET /investigations/E42` and `GET /investigations/E42.diff`: what was to be looked into, how
+//! far that has come, and what was written about it.
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use serde_json::{Map, Value, json};
 use super::{Control, not_ready};
 use crate::escalation::Escalation;
 use crate::escalation::investigation::Investigation;
+use crate::investigate::case::{Patch, shown as cases};
+use crate::investigate::shelf::{Piece, Shelf};
 use crate::notify::alerts::rfc3339;
 use crate::server::respond;
 
@@ -26,6 +29,16 @@ impl Control {
             "written": count(Investigation::Written),
             "failed": count(Investigation::Failed),
             "left_out": count(Investigation::LeftOut),
+            "under_way": self.book.unfinished().len(),
+            "model": self.investigator.model.as_ref().map(|model| model.about()),
+            "budget": {
+                "spent": self.book.budget(|budget| budget.spent((self.clock)())),
+                "concurrent": self.investigator.limits.concurrent,
+                "per_hour": self.investigator.limits.per_hour,
+                "per_day": self.investigator.limits.per_day,
+                "tokens_per_day": self.investigator.limits.tokens_per_day,
+                "usd_per_day": self.investigator.limits.usd_per_day,
+            },
         })
     }
 
@@ -33,12 +46,13 @@ impl Control {
     pub(super) async fn investigations(&self) -> Response<Full<Bytes>> {
         let Some(ledger) = self.ledger() else { return not_ready() };
         let Some(found) = ledger.investigations(SHOWN).await else { return not_ready() };
-        let shown: Vec<Value> = found.iter().map(|of| Value::Object(shown(of))).collect();
+        let shown: Vec<Value> = found.iter().map(|of| Value::Object(self.shown(of))).collect();
         respond::json(StatusCode::OK, &json!({"investigations": shown}))
     }
 
     /// One, by the mark of its escalation.
     pub(super) async fn investigation(&self, mark: &str, as_json: bool) -> Response<Full<Bytes>> {
+        let (mark, wants_diff) = mark.strip_suffix(".diff").map_or((mark, false), |mark| (mark, true));
         let Some(id) = number(mark) else {
             return missing(
                 "an investigation is called as its escalation is, such as E42: GET /investigations lists them",
@@ -52,11 +66,14 @@ impl Control {
         let Some(stands) = of.investigation else {
             return missing(&format!("E{id} was not to be investigated: {} has on_crossing = \"notify\"", of.label));
         };
+        if wants_diff {
+            return self.diff(id).await;
+        }
         let shelf = Arc::clone(&self.shelf);
         // An earlier store's file may have this number: only what this one knows as written is shown.
         let has_text = matches!(stands, Investigation::Written | Investigation::Failed);
         let text = match has_text {
-            true => tokio::task::spawn_blocking(move || shelf.get(id))
+            true => tokio::task::spawn_blocking(move || both(&shelf, id))
                 .await
                 .unwrap_or_else(|e| Err(std::io::Error::other(e))),
             false => Ok(None),
@@ -75,7 +92,10 @@ impl Control {
         };
         match text {
             Some(text) if as_json => {
-                let mut fields = shown(&of);
+                let mut fields = self.shown(&of);
+                if let Some(case) = self.book.get(id) {
+                    fields.extend(cases::fields(&case));
+                }
                 fields.insert("markdown".into(), text.into());
                 respond::json(StatusCode::OK, &Value::Object(fields))
             }
@@ -83,6 +103,44 @@ impl Control {
             None => missing(&why_not(&of, stands, &self.shelf.place())),
         }
     }
+}
+
+impl Control {
+    fn shown(&self, of: &Escalation) -> Map<String, Value> {
+        let mut fields = shown(of);
+        if let Some(case) = self.book.get(of.id) {
+            fields.insert("state".into(), case.state().into());
+            fields.insert("action".into(), json!(case.action()));
+            if let Some(lead) = case.lead {
+                fields.insert("together_with".into(), format!("E{lead}").into());
+            }
+        }
+        fields
+    }
+
+    /// As it was made: what stands in it is the repository's, and not redacted.
+    async fn diff(&self, id: u64) -> Response<Full<Bytes>> {
+        let has_one = self.book.get(id).is_some_and(|case| case.patch.as_ref().is_some_and(Patch::is_diff));
+        let shelf = Arc::clone(&self.shelf);
+        let found = match has_one {
+            true => tokio::task::spawn_blocking(move || shelf.get(Piece::Diff, id)).await,
+            false => Ok(Ok(None)),
+        };
+        match found {
+            Ok(Ok(Some(diff))) => respond::text(StatusCode::OK, "text/x-diff; charset=utf-8", diff),
+            Ok(Ok(None)) => missing(&format!("E{id} has no diff: GET /investigations/E{id} says what there is")),
+            _ => missing("its diff cannot be read"),
+        }
+    }
+}
+
+/// The report, where there is one, and the dossier below it.
+fn both(shelf: &Shelf, id: u64) -> std::io::Result<Option<String>> {
+    let Some(dossier) = shelf.get(Piece::Dossier, id)? else { return Ok(None) };
+    Ok(Some(match shelf.get(Piece::Report, id)? {
+        Some(report) => format!("{report}\n---\n\n{dossier}"),
+        None => dossier,
+    }))
 }
 
 fn shown(of: &Escalation) -> Map<String, Value> {
