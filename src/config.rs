@@ -28,6 +28,8 @@ use ipnet::IpNet;
 
 use crate::fault::Faults;
 use crate::investigate::patch::Isolated;
+use crate::investigate::model::price::Prices;
+use crate::investigate::{budget, model};
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;
 use crate::redact::policy::Policy;
@@ -57,6 +59,8 @@ pub struct Config {
     pub investigation: Investigation,
     /// Of `[investigation]`: how a mend is tried and proposed.
     pub mending: Mending,
+    /// Of `[investigation]`: who is asked what is behind an escalation.
+    pub investigator: Investigator,
     pub triage: Triage,
     pub log: Log,
     /// `None`: the built-in watches run while no `[[watch]]` is configured.
@@ -235,6 +239,19 @@ pub struct Mending {
     pub github_url: Option<String>,
     /// `None`: branches are pushed, and no pull request is opened.
     pub github_token: Option<Secret>,
+}
+
+/// Which model is asked about dossiers, how far it may go, and what all of it may cost. No `Debug`: it may hold a key.
+#[derive(Clone)]
+pub struct Investigator {
+    /// `None`: nobody is asked.
+    pub target: Option<model::Target>,
+    /// Of one investigation.
+    pub bounds: model::Bounds,
+    /// What the operator says of prices. `None`: what is known of the model.
+    pub prices: Option<Prices>,
+    /// Of all investigations.
+    pub budget: budget::Limits,
 }
 
 /// Who judges what is new, and within which bounds. No `Debug`: it holds a secret.

@@ -15,6 +15,14 @@ const fn whole(default: u64, min: u64, max: u64) -> Whole {
     Whole { default, min, max }
 }
 
+/// The same for a setting that may have a fraction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Amount {
+    pub default: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -260,6 +268,36 @@ pub const TEST_BYTES: Whole = whole(2 * GIB, MIB, 256 * GIB);
 
 /// Compilers and virtual machines take one or two.
 pub const TEST_MEMORY_BYTES: Whole = whole(4 * GIB, 16 * MIB, 1024 * GIB);
+
+/// Who may be asked; `auto`: Anthropic where there is a key, else nobody.
+pub const INVESTIGATOR_PROVIDERS: [&str; 4] = ["auto", "anthropic", "openai", "off"];
+
+/// A few looks into the source settle most causes; each turn pays for all before it again.
+pub const INVESTIGATOR_TURNS: Whole = whole(8, 1, 30);
+
+/// Of one call: much thinking and a patch with its test; the most that current models write.
+pub const INVESTIGATOR_OUTPUT_TOKENS: Whole = whole(16_000, 1_000, 128_000);
+
+/// Eight turns of a minute each are usual at the worst; nobody waits longer for a cause.
+pub const INVESTIGATOR_SECONDS: Whole = whole(600, 30, 3_600);
+
+/// Two outages at a time; a third one is read later.
+pub const INVESTIGATOR_CONCURRENT: Whole = whole(2, 1, 16);
+
+/// More causes in an hour are one cause. 0: none is investigated by a model.
+pub const INVESTIGATOR_PER_HOUR: Whole = whole(10, 0, 1_000);
+
+/// At some 40 cents each, 16 dollars.
+pub const INVESTIGATOR_PER_DAY: Whole = whole(40, 0, 10_000);
+
+/// Forty of a hundred thousand tokens, most of them out of the cache.
+pub const INVESTIGATOR_TOKENS_PER_DAY: Whole = whole(5_000_000, 0, 1_000_000_000_000);
+
+/// US dollars: what a bad day may cost without anybody being asked.
+pub const INVESTIGATOR_USD_PER_DAY: Amount = Amount { default: 20.0, min: 0.0, max: 100_000.0 };
+
+/// US dollars for a million tokens; a hundred times the dearest there is.
+pub const PRICE_MAX: f64 = 10_000.0;
 
 /// A link stands in messages that have a limit.
 pub const PUBLIC_URL_MAX_BYTES: usize = 300;

@@ -14,7 +14,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::Retired;
-use super::defaults::Whole;
+use super::defaults::{Amount, Whole};
 use super::text::Hint;
 use crate::fault::{Fault, closest, item, join, quoted};
 
@@ -193,6 +193,30 @@ impl<'a> Section<'_, 'a> {
 
     pub(super) fn count(&mut self, name: &str, bounds: Whole) -> usize {
         usize::try_from(self.whole(name, bounds)).unwrap_or(usize::MAX)
+    }
+
+    /// A number that may have a fraction.
+    pub(super) fn number(&mut self, name: &str, min: f64, max: f64) -> Setting<f64> {
+        let Some(found) = self.ask(name) else {
+            return Setting::Absent;
+        };
+        let number = match &found {
+            Found::InFile(Value::Integer(number)) => Some(*number as f64),
+            Found::InFile(value) => value.as_float(),
+            Found::InEnv { text, .. } => text.parse().ok(),
+        };
+        match number.filter(|number| (min..=max).contains(number)) {
+            Some(number) => Setting::Good(number),
+            None => {
+                let fault = found.fault(self.key(name), format_args!("a number from {min} to {max}"));
+                self.reader.push(fault);
+                Setting::Faulty
+            }
+        }
+    }
+
+    pub(super) fn amount(&mut self, name: &str, bounds: Amount) -> f64 {
+        self.number(name, bounds.min, bounds.max).good().unwrap_or(bounds.default)
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {

@@ -3,6 +3,7 @@
 //! Always gives a whole [`Config`] and all faults beside it; the caller uses one or the other. A
 //! check between two keys is made only where both were read well, so one mistake is one fault.
 
+mod investigator;
 mod mending;
 mod redact;
 mod server;
@@ -47,7 +48,8 @@ pub(super) fn read(table: &Table, env: &BTreeMap<String, String>, cwd: &Path) ->
         redact: redact::read(root.section("redact")),
         // Before the rest of its section, which ends it.
         mending: mending::read(&mut root.section("investigation")),
-        investigation: investigation(root.section("investigation"), env),
+        investigation: investigation(&mut root.section("investigation"), env),
+        investigator: investigator::read(root.section("investigation")),
         triage: triage(root.section("triage")),
         log: log(root.section("log")),
         builtin_watches: root.flag("builtin_watches"),
@@ -209,13 +211,14 @@ fn notify(mut section: Section<'_, '_>) -> Notify {
     notify
 }
 
-fn investigation(mut section: Section<'_, '_>, env: &BTreeMap<String, String>) -> Investigation {
+/// The rest of the section is [`investigator::read`], which ends it.
+fn investigation(section: &mut Section<'_, '_>, env: &BTreeMap<String, String>) -> Investigation {
     let folder = match section.text("folder", "the path of a folder, or \"\" for none", |text| Ok(PathBuf::from(text)))
     {
         Setting::Good(path) => (!path.as_os_str().is_empty()).then_some(path),
         Setting::Absent | Setting::Faulty => Some(d::INVESTIGATION_FOLDER.into()),
     };
-    let investigation = Investigation {
+    Investigation {
         queue: section.count("queue", d::INVESTIGATION_QUEUE),
         folder,
         keep: section.count("keep", d::INVESTIGATION_KEEP),
@@ -227,9 +230,7 @@ fn investigation(mut section: Section<'_, '_>, env: &BTreeMap<String, String>) -
         source_seconds: section.whole("source_seconds", d::SOURCE_SECONDS),
         fetch_seconds: section.whole("fetch_seconds", d::FETCH_SECONDS),
         mirror_bytes: section.whole("mirror_bytes", d::MIRROR_BYTES),
-    };
-    section.finish();
-    investigation
+    }
 }
 
 fn triage(mut section: Section<'_, '_>) -> Triage {
@@ -241,10 +242,7 @@ fn triage(mut section: Section<'_, '_>) -> Triage {
         _ => Provider::Auto,
     };
     let url = section.text("url", URL_FORM, text::base_url);
-    let model = section.text("model", "the name of a model", |text| {
-        let sound = (1..=200).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
-        if sound { Ok(text.to_owned()) } else { Err(None) }
-    });
+    let model = section.text("model", "the name of a model", text::model);
     let api_key = section.secret("api_key", 1);
     if provider == Provider::OpenAi {
         for (name, is_given) in [("url", url.is_given()), ("model", model.is_given())] {

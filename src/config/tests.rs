@@ -1,6 +1,7 @@
 //! What is accepted, from which source, and what it means. What is refused is next door.
 
 mod faults;
+mod investigator;
 mod state;
 
 use std::fs;

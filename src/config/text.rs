@@ -39,6 +39,12 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Hint> {
     if text.is_empty() { Err(None) } else { Ok(PathBuf::from(text)) }
 }
 
+/// The name of a model, which stands in requests and in messages.
+pub(super) fn model(text: &str) -> Result<String, Hint> {
+    let sound = (1..=200).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+    if sound { Ok(text.to_owned()) } else { Err(None) }
+}
+
 /// A date (its midnight) or a time with its offset, UTC where none is given, as Unix milliseconds.
 pub(super) fn moment(text: &str) -> Option<i64> {
     let instant = text.parse::<jiff::Timestamp>().ok();
