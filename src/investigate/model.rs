@@ -209,8 +209,11 @@ impl Model {
     ) -> Result<Option<Model>, String> {
         let Some(target) = target else { return Ok(None) };
         let (Target::Anthropic { url, .. } | Target::OpenAi { url, .. }) = &target;
+        // The one that the lock file holds; it may have been installed before.
+        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
         let (full, shown) = http::address(url)?;
-        let client = http::client(builder(), url, CONNECT).map_err(|_| "the HTTP client cannot be set up".to_owned())?;
+        let client =
+            http::client(builder(), url, CONNECT).map_err(|_| "the HTTP client cannot be set up".to_owned())?;
         let (wire, provider, model, address, known, otherwise) = match target {
             Target::Anthropic { model, key, .. } => {
                 let known = Prices::of(&model);

@@ -8,7 +8,7 @@ pub mod code;
 pub mod deployed;
 mod evidence;
 #[cfg(test)]
-mod forge;
+pub(in crate::investigate) mod forge;
 pub mod frame;
 pub mod git;
 pub mod mirrors;

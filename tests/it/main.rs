@@ -14,6 +14,7 @@ mod first_day;
 mod framing;
 mod injections;
 mod investigations;
+mod investigator;
 mod joins;
 mod kills;
 mod model;

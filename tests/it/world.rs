@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "a harness offers more than each day's tests use")]
 
 pub(crate) mod bucket;
+pub(crate) mod claude;
 pub(crate) mod disk;
 pub(crate) mod fluent_bit;
 pub(crate) mod http;

@@ -48,10 +48,7 @@ impl Anthropic {
         let mut body = self.question(asking);
         body.insert("max_tokens".to_owned(), asking.max_output_tokens.into());
         body.insert("stream".to_owned(), true.into());
-        body.insert(
-            "output_config".to_owned(),
-            json!({"format": {"type": "json_schema", "schema": asking.schema}}),
-        );
+        body.insert("output_config".to_owned(), json!({"format": {"type": "json_schema", "schema": asking.schema}}));
         let sent = self.post("messages").json(&body).send();
         let response = tokio::time::timeout(QUIET, sent).await.map_err(|_| quiet())?;
         let response = response.map_err(|fault| Failed::from(http::no_answer(&fault)))?;
@@ -71,9 +68,7 @@ impl Anthropic {
     }
 
     pub(super) fn found(found: &[Found], word: Option<&str>) -> Value {
-        let result = |found: &Found| {
-            json!({"type": "tool_result", "tool_use_id": found.id, "content": found.text, "is_error": found.is_error})
-        };
+        let result = |found: &Found| json!({"type": "tool_result", "tool_use_id": found.id, "content": found.text, "is_error": found.is_error});
         let results = found.iter().map(result);
         // Results stand before all else, or the call is refused.
         let content: Vec<Value> = results.chain(word.map(|word| json!({"type": "text", "text": word}))).collect();
@@ -129,7 +124,10 @@ impl Anthropic {
                 return Err(Failed::passing(Why::Unreachable, "the connection ended before the answer did"));
             };
             let found = events.push(&piece).map_err(|_| {
-                Failed::new(Why::BadReply, "the answer is longer than any: is this Anthropic's server? Check investigation.url")
+                Failed::new(
+                    Why::BadReply,
+                    "the answer is longer than any: is this Anthropic's server? Check investigation.url",
+                )
             })?;
             for event in found {
                 let taken = message.take(&event, Some(&self.key));

@@ -173,5 +173,10 @@ fn counted(body: &Value) -> Usage {
     let details = usage.and_then(|usage| usage.get("prompt_tokens_details"));
     let cached = details.and_then(|details| details.get("cached_tokens")).and_then(Value::as_u64).unwrap_or_default();
     let prompt = count("prompt_tokens");
-    Usage { input: prompt.saturating_sub(cached), written: 0, cached: cached.min(prompt), output: count("completion_tokens") }
+    Usage {
+        input: prompt.saturating_sub(cached),
+        written: 0,
+        cached: cached.min(prompt),
+        output: count("completion_tokens"),
+    }
 }

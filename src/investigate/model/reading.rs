@@ -123,7 +123,9 @@ impl CommitFiles {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let from = self.names.partition_point(|name| name.path.as_str() < prefix.as_str());
         let rest = self.names.get(from..).unwrap_or_default().iter();
-        rest.map_while(move |name| Some((name.path.get(prefix.len()..).filter(|_| name.path.starts_with(&prefix))?, name)))
+        rest.map_while(move |name| {
+            Some((name.path.get(prefix.len()..).filter(|_| name.path.starts_with(&prefix))?, name))
+        })
     }
 
     /// The lines of a file, redacted.
@@ -256,7 +258,8 @@ fn sound(path: &str) -> Result<&str, String> {
 fn may_be_secret(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
     let is_sample = ["example", "sample", "template", "dist"].iter().any(|word| name.ends_with(word));
-    let ends = [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".asc", ".gpg", ".tfstate", ".tfvars"];
+    let ends =
+        [".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk", ".asc", ".gpg", ".tfstate", ".tfvars"];
     let is = [".netrc", ".npmrc", ".pypirc", ".pgpass", ".htpasswd", ".git-credentials", "credentials"];
     (name == ".env" || (name.starts_with(".env.") && !is_sample))
         || name.starts_with("id_rsa")

@@ -118,7 +118,10 @@ mod tests {
         assert_eq!(events.push(&vec![b'x'; EVENT_MAX + 1]), Err(TooLong));
         let mut events = Events::default();
         let line = [b"data: ".as_slice(), &vec![b'x'; EVENT_MAX / 2], b"\n"].concat();
-        assert_eq!((events.push(&line), events.push(&line).is_err() || events.push(&line).is_err()), (Ok(vec![]), true));
+        assert_eq!(
+            (events.push(&line), events.push(&line).is_err() || events.push(&line).is_err()),
+            (Ok(vec![]), true)
+        );
         let mut events = Events::default();
         let piece = "data: x\n\n".repeat(100_000);
         let mut pieces = (0..).map(|_| events.push(piece.as_bytes()));

@@ -125,22 +125,22 @@ impl Talk<'_> {
     }
 
     /// One call, made again where that may help.
-    async fn exchange(
-        &self,
-        messages: &[Value],
-        tools: Tools,
-        tokens: u64,
-        tab: &mut Tab<'_>,
-    ) -> Result<Said, Failed> {
+    async fn exchange(&self, messages: &[Value], tools: Tools, tokens: u64, tab: &mut Tab<'_>) -> Result<Said, Failed> {
         let pass = self.breaker.admit(Instant::now()).map_err(|left| {
-            let words = format!("the server has failed too often, or asked for a pause: not asked for another {} s", left.as_secs() + 1);
+            let words = format!(
+                "the server has failed too often, or asked for a pause: not asked for another {} s",
+                left.as_secs() + 1
+            );
             Failed { pause: Some(left), ..Failed::new(Why::BreakerOpen, words) }
         })?;
         let mut pause = FIRST_PAUSE;
         let mut tries = 0;
         loop {
             if !tab.covers(tokens, self.bounds.max_output_tokens) {
-                return Err(Failed::new(Why::OverBudget, "what is left of the budget does not cover another call to the model"));
+                return Err(Failed::new(
+                    Why::OverBudget,
+                    "what is left of the budget does not cover another call to the model",
+                ));
             }
             tab.begin_call();
             let call = self.wire.call(self.asking(messages, tools), &mut tab.call);
@@ -161,7 +161,11 @@ impl Talk<'_> {
             if failed.is_passing && tries < RETRIES && fits {
                 tries += 1;
                 pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                tracing::debug!(why = failed.why.as_str(), wait_ms = wait.as_millis() as u64, "the model is asked again");
+                tracing::debug!(
+                    why = failed.why.as_str(),
+                    wait_ms = wait.as_millis() as u64,
+                    "the model is asked again"
+                );
                 time::sleep(wait).await;
                 continue;
             }
@@ -234,10 +238,8 @@ impl<'m> Tab<'m> {
 
     fn covers(&self, prompt: u64, output: u64) -> bool {
         let spent = self.cost();
-        let left = Cost {
-            tokens: self.allowance.tokens.saturating_sub(spent.tokens),
-            usd: self.allowance.usd - spent.usd,
-        };
+        let left =
+            Cost { tokens: self.allowance.tokens.saturating_sub(spent.tokens), usd: self.allowance.usd - spent.usd };
         left.covers(self.prices.at_most(prompt, output))
     }
 }

@@ -238,13 +238,27 @@ mod tests {
         let soon = Instant::now() + std::time::Duration::from_secs(20);
         let requests = || vec![read("read_file", json!({"path": "a"})); AT_ONCE + 1];
         let first = desk.answer(requests(), soon).await;
-        assert_eq!(first.iter().map(|found| found.is_error).collect::<Vec<_>>(), [vec![false; AT_ONCE], vec![true]].concat());
+        assert_eq!(
+            first.iter().map(|found| found.is_error).collect::<Vec<_>>(),
+            [vec![false; AT_ONCE], vec![true]].concat()
+        );
         assert!(first.iter().all(|found| found.text.len() < RESULT_BYTES + 20));
-        assert!(first.iter().take(AT_ONCE).all(|found| found.text.starts_with("````\n") && found.text.ends_with("\n````\n")));
-        let odd = desk.answer(vec![read("search", json!({"text": "x"})), read("list_files", json!({"folder": "x"}))], soon).await;
-        assert_eq!(odd.iter().map(|found| found.text.as_str()).collect::<Vec<_>>(), ["It could not be read.", "There is no such folder."]);
+        assert!(
+            first
+                .iter()
+                .take(AT_ONCE)
+                .all(|found| found.text.starts_with("````\n") && found.text.ends_with("\n````\n"))
+        );
+        let odd = desk
+            .answer(vec![read("search", json!({"text": "x"})), read("list_files", json!({"folder": "x"}))], soon)
+            .await;
+        assert_eq!(
+            odd.iter().map(|found| found.text.as_str()).collect::<Vec<_>>(),
+            ["It could not be read.", "There is no such folder."]
+        );
         let rest = desk.answer(requests(), soon).await;
-        let total: usize = [first, rest].concat().iter().filter(|found| !found.is_error).map(|found| found.text.len()).sum();
+        let total: usize =
+            [first, rest].concat().iter().filter(|found| !found.is_error).map(|found| found.text.len()).sum();
         assert!(total < RESULTS_BYTES + 20 * 2 * AT_ONCE && !desk.is_open(), "{total}");
         assert!(desk.answer(requests(), soon).await.iter().all(|found| found.is_error));
     }

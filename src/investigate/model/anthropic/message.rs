@@ -71,7 +71,10 @@ impl Message {
     /// As far as it is known: a stream that breaks off has not told how much it was.
     pub(super) fn usage(&self) -> Usage {
         let seen = self.bytes as u64 / TOKEN_BYTES;
-        Usage { output: if self.stop.is_some() { self.counted.output } else { self.counted.output.max(seen) }, ..self.counted }
+        Usage {
+            output: if self.stop.is_some() { self.counted.output } else { self.counted.output.max(seen) },
+            ..self.counted
+        }
     }
 
     pub(super) fn end(self) -> Result<Said, Failed> {
@@ -101,7 +104,8 @@ impl Message {
                 return Err(Failed::new(Why::CutShort, words));
             }
             Some("model_context_window_exceeded") => {
-                let words = "the model's context was full before the answer was finished: lower investigation.max_bytes";
+                let words =
+                    "the model's context was full before the answer was finished: lower investigation.max_bytes";
                 return Err(Failed::new(Why::TooLong, words));
             }
             other => {
@@ -118,7 +122,8 @@ impl Message {
     }
 
     fn count(&mut self, usage: Option<&Value>) {
-        let told = |name: &str, held: u64| usage.and_then(|usage| usage.get(name)).and_then(Value::as_u64).unwrap_or(held);
+        let told =
+            |name: &str, held: u64| usage.and_then(|usage| usage.get(name)).and_then(Value::as_u64).unwrap_or(held);
         self.counted = Usage {
             input: told("input_tokens", self.counted.input),
             written: told("cache_creation_input_tokens", self.counted.written),

@@ -92,7 +92,8 @@ impl Repository<'_> {
 
     /// The names of the files that hold `text`, which is of one line, literally; and whether there may be more.
     pub fn holding(&self, commit: &str, text: &str, most: usize) -> Result<(Vec<String>, bool), Failed> {
-        let args = ["grep", "-l", "-z", "-I", "-F", "--no-color", "--no-textconv", "--full-name", "-e", text, commit, "--"];
+        let args =
+            ["grep", "-l", "-z", "-I", "-F", "--no-color", "--no-textconv", "--full-name", "-e", text, commit, "--"];
         let printed = match self.ask(args.map(Into::into), most) {
             Ok(printed) => printed,
             // Its way to say that there are none.
