@@ -9,8 +9,6 @@
 mod address;
 mod branch;
 mod github;
-#[cfg(test)]
-mod tests;
 mod words;
 
 use std::path::Path;

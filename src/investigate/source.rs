@@ -8,7 +8,7 @@ pub mod code;
 pub mod deployed;
 mod evidence;
 #[cfg(test)]
-pub(in crate::investigate) mod forge;
+pub(super) mod forge;
 pub mod frame;
 pub mod git;
 pub mod mirrors;
