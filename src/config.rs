@@ -27,8 +27,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::fault::Faults;
-use crate::investigate::patch::Isolated;
 use crate::investigate::model::price::Prices;
+use crate::investigate::patch::Isolated;
 use crate::investigate::{budget, model};
 use crate::notify::slack::SlackTarget;
 use crate::record::naming::Naming;

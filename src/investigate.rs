@@ -14,8 +14,8 @@ pub mod chart;
 pub mod dossier;
 pub mod markdown;
 pub mod model;
-pub mod planner;
 pub mod patch;
+pub mod planner;
 pub mod propose;
 pub mod remedy;
 pub mod report;
@@ -155,7 +155,14 @@ impl Worker {
         for escalation in wanted {
             if !self.waiting.iter().any(|held| held.escalation.id == escalation.id) {
                 let due_ms = escalation.opened_ms.saturating_add(self.parts.wait_ms);
-                self.waiting.push(Waiting { escalation, around: Vec::new(), due_ms, tries: 0, became: None, commit: None });
+                self.waiting.push(Waiting {
+                    escalation,
+                    around: Vec::new(),
+                    due_ms,
+                    tries: 0,
+                    became: None,
+                    commit: None,
+                });
             }
         }
         Ok(())

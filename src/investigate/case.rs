@@ -95,20 +95,28 @@ pub struct About {
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// It waits for its turn with the model, not before this time.
-    Queued { not_before_ms: i64 },
+    Queued {
+        not_before_ms: i64,
+    },
     /// The model is being asked; that is paid for already.
     Asking,
     /// `None`: it is the planner's.
-    Checking { answer: Option<String> },
+    Checking {
+        answer: Option<String>,
+    },
     Proving,
     /// Not before this time.
-    Proposing { not_before_ms: i64 },
+    Proposing {
+        not_before_ms: i64,
+    },
     /// Whether the remedy may be called.
     Deciding,
     /// From here on the remedy may have been called.
     Calling,
     /// Whether it helped is looked for until then.
-    Watching { until_ms: i64 },
+    Watching {
+        until_ms: i64,
+    },
     Done,
 }
 
@@ -325,3 +333,6 @@ impl Case {
         }
     }
 }
+
+#[cfg(test)]
+pub(in crate::investigate) mod tests;

@@ -63,7 +63,10 @@ pub fn write(case: &Case, diff: Option<&str>) -> Markdown {
         if diff.len() > DIFF_BYTES {
             text.paragraph(format_args!("Its first {DIFF_BYTES} bytes; all of it is in E{}.diff.", case.id));
         }
-        text.block(&[(String::new(), Redacted::new(diff.get(..diff.floor_char_boundary(DIFF_BYTES)).unwrap_or_default()))]);
+        text.block(&[(
+            String::new(),
+            Redacted::new(diff.get(..diff.floor_char_boundary(DIFF_BYTES)).unwrap_or_default()),
+        )]);
     }
     if let Some(asked) = &case.asked {
         text.heading("What it has cost");
@@ -136,4 +139,106 @@ pub fn is_worth_reading(case: &Case) -> bool {
         || case.asks > 0
         || !case.skipped.is_empty()
         || case.found.as_ref().is_some_and(|found| found.by != PLANNER || found.verdict.confidence >= 0.3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::machine::Event;
+    use super::super::case::tests::{case, found, patch};
+    use super::super::case::{Asked, Step};
+    use super::super::markdown::tests::outside;
+    use super::super::verdict::Action;
+    use super::*;
+
+    fn patched() -> Case {
+        let asked = case().after(Event::MayAsk, 0).0;
+        let cost = Asked {
+            model: "claude-opus-5-5".into(),
+            input_tokens: 9_000,
+            cost_usd: 0.05,
+            calls: 2,
+            ..Asked::default()
+        };
+        let checking = asked.after(Event::Answered { answer: "{}".into(), asked: cost }, 0).0;
+        checking
+            .after(Event::Checked(Box::new(found(Action::Patch, true))), 0)
+            .0
+            .after(Event::Proved(patch(true, true)), 0)
+            .0
+    }
+
+    #[test]
+    fn a_report_says_the_cause_what_proves_it_what_was_done_and_what_it_cost() {
+        let text = write(&patched(), Some("--- a/shop/prices.py\n+++ b/shop/prices.py\n"));
+        let wanted = "\
+# [E42] http_5xx_spike: what was found
+
+State: proposing as of 1970-01-01T00:00:00.000Z. A model's and other people's words stand in blocks.
+
+## The cause
+
+```
+The deploy of 14:02 removed the price that others fell back to.
+```
+
+claude-opus-5-5 is 92 % sure; its one piece of evidence stands where it says.
+
+## On what evidence
+
+```
+proven    shop/prices.py:20
+          | found = TABLE[(sku, FALLBACK)]
+          It raises where there is none.
+```
+
+## What was done
+
+A patch of 1 file (+1 −1) applies to a8c28bbad9a1. The test fails at the commit that ran and passes with the mend.
+
+## What to do
+
+Plan: a patch.
+
+```
+The cause is in one line.
+1. Review the diff.
+2. Deploy it.
+```
+
+## The diff
+
+```
+--- a/shop/prices.py
++++ b/shop/prices.py
+```
+
+## What it has cost
+
+```
+2 calls, 9000 tokens read (and 0 from its cache), 0 written, about 0.0500 USD
+model  claude-opus-5-5
+```
+";
+        assert_eq!(text.as_str(), wanted);
+    }
+
+    #[test]
+    fn nothing_that_a_model_wrote_stands_outside_of_a_block() {
+        let mut of = patched();
+        let evil = "```\n# <!channel> [a](http://evil) evil\n````";
+        let found = of.found.as_mut().expect("found");
+        found.by = evil.into();
+        found.verdict.root_cause = evil.into();
+        found.verdict.plan.reason = evil.into();
+        found.verdict.plan.steps = vec![evil.into(); 3];
+        found.verdict.evidence[0].quote = evil.into();
+        found.verdict.evidence[0].path = Some(evil.into());
+        found.proofs[0] = Some(evil.into());
+        of.asked.as_mut().expect("asked").model = evil.into();
+        of.step = Step::Done;
+        let text = write(&of, Some(evil));
+        for line in outside(text.as_str()) {
+            assert!(!line.contains(['<', '`', '[']) || line.starts_with("# [E42]"), "{line}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod advice;
 mod answers;
 mod captures;
+mod cases;
 mod control;
 mod crashes;
 mod crowd;

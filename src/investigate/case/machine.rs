@@ -25,19 +25,35 @@ pub enum Event {
     MayAsk,
     /// No model will be asked: there is none, or not within the budget. `None`: none is configured.
     NoModel(Option<String>),
-    Answered { answer: String, asked: Asked },
+    Answered {
+        answer: String,
+        asked: Asked,
+    },
     /// `again`: it may be asked once more, after so many milliseconds at the least. What was paid all the same.
-    AskFailed { why: String, said: Redacted, again: Option<i64>, asked: Option<Asked> },
+    AskFailed {
+        why: String,
+        said: Redacted,
+        again: Option<i64>,
+        asked: Option<Asked>,
+    },
     /// What the answer says and what of it stands.
     Checked(Box<Found>),
     /// It is no verdict.
     Unreadable(String),
     Proved(Patch),
     /// That could not be tried.
-    ProofFailed { why: String, said: Redacted, again: bool },
+    ProofFailed {
+        why: String,
+        said: Redacted,
+        again: bool,
+    },
     Proposed(Box<Proposed>),
     /// The draft may not be, or could not be made.
-    NotProposed { why: String, said: Redacted, again: bool },
+    NotProposed {
+        why: String,
+        said: Redacted,
+        again: bool,
+    },
     /// The remedy may be called: it is charged.
     Allowed(String),
     Refused(String),
@@ -201,7 +217,10 @@ impl Case {
                 Effect::Wait(now_ms)
             }
             Step::Asking => {
-                self.skip(format!("The model: the program ended {ASKS_MAX} times while it was asked."), Redacted::default());
+                self.skip(
+                    format!("The model: the program ended {ASKS_MAX} times while it was asked."),
+                    Redacted::default(),
+                );
                 self.plan()
             }
             Step::Proving if self.proofs >= PROOFS_MAX => {

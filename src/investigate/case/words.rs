@@ -68,7 +68,8 @@ fn standing(before: &Step, case: &Case) -> Option<Standing> {
 
 /// How sure, and on what.
 pub fn sure(found: &Found) -> String {
-    let by: String = found.by.chars().filter(|c| c.is_ascii_alphanumeric() || " .-_:/".contains(*c)).take(NAME_CHARS).collect();
+    let by: String =
+        found.by.chars().filter(|c| c.is_ascii_alphanumeric() || " .-_:/".contains(*c)).take(NAME_CHARS).collect();
     let by = if by == PLANNER { "The built-in planner".to_owned() } else { by };
     let percent = (found.verdict.confidence.clamp(0.0, 1.0) * 100.0).round();
     let all = found.proofs.len();
@@ -79,7 +80,9 @@ pub fn sure(found: &Found) -> String {
         (proven, all) if proven == all => format!("all {all} pieces of its evidence stand where it says"),
         (0, 1) => "its one piece of evidence could not be found".to_owned(),
         (0, all) => format!("none of its {all} pieces of evidence could be found"),
-        (proven, all) => format!("{proven} of {all} pieces of its evidence stand where it says, the others could not be found"),
+        (proven, all) => {
+            format!("{proven} of {all} pieces of its evidence stand where it says, the others could not be found")
+        }
     };
     format!("{by} is {percent} % sure; {evidence}.")
 }
@@ -102,10 +105,14 @@ pub fn done(case: &Case) -> Vec<(String, Redacted)> {
         match &patch.state {
             Patched::Refused { why } => rows.push(("No patch was made of its edits:".into(), why.clone())),
             Patched::Tried { proof, .. } => {
-                let files = if patch.paths.len() == 1 { "1 file".to_owned() } else { format!("{} files", patch.paths.len()) };
+                let files =
+                    if patch.paths.len() == 1 { "1 file".to_owned() } else { format!("{} files", patch.paths.len()) };
                 let commit = case.commit.as_deref().and_then(|commit| commit.get(..12)).unwrap_or_default();
                 let (added, removed) = (patch.added, patch.removed);
-                rows.push((format!("A patch of {files} (+{added} −{removed}) applies to {commit}. {}", proof.words), Redacted::default()));
+                rows.push((
+                    format!("A patch of {files} (+{added} −{removed}) applies to {commit}. {}", proof.words),
+                    Redacted::default(),
+                ));
             }
         }
     }
@@ -121,18 +128,23 @@ pub fn done(case: &Case) -> Vec<(String, Redacted)> {
         match &remedy.state {
             Called::Calling => {}
             Called::Done { .. } => rows.push(("I called the remedy that is registered for this, once:".into(), name)),
-            Called::InDoubt { why } => rows.push((
-                format!("A remedy may have been called, and is not called again ({}):", plainly(why)),
-                name,
-            )),
-            Called::Failed { why } => rows.push((format!("A remedy was called and did nothing ({}):", plainly(why)), name)),
+            Called::InDoubt { why } => {
+                rows.push((format!("A remedy may have been called, and is not called again ({}):", plainly(why)), name))
+            }
+            Called::Failed { why } => {
+                rows.push((format!("A remedy was called and did nothing ({}):", plainly(why)), name))
+            }
         }
         let after_s = (case.changed_ms - remedy.called_ms).max(0) / 1000;
         let words = match case.outcome {
             Some(Outcome::Recovered) => Some(format!("{after_s} s later it has been quiet for a whole window.")),
-            Some(Outcome::NotRecovered) => Some(format!("{after_s} s later it has not fallen quiet. Nothing else will be called.")),
+            Some(Outcome::NotRecovered) => {
+                Some(format!("{after_s} s later it has not fallen quiet. Nothing else will be called."))
+            }
             Some(Outcome::Unobserved) => Some("No watch counts it: whether that helped I cannot see.".to_owned()),
-            None if matches!(case.step, Step::Watching { .. }) => Some("I am watching whether it helps, and will say so here.".to_owned()),
+            None if matches!(case.step, Step::Watching { .. }) => {
+                Some("I am watching whether it helps, and will say so here.".to_owned())
+            }
             _ => None,
         };
         rows.extend(words.map(|words| (words, Redacted::default())));

@@ -167,15 +167,15 @@ async fn write_report(parts: &Arc<Parts>, case: &Case) {
     if !report::is_worth_reading(case) {
         return;
     }
-    let (shelf, case) = (parts.shelf.clone(), case.clone());
+    let (shelf, id, case) = (parts.shelf.clone(), case.id, case.clone());
     let written = tokio::task::spawn_blocking(move || {
-        let diff = shelf.get(Piece::Diff, case.id).unwrap_or_default();
-        shelf.put(Piece::Report, case.id, report::write(&case, diff.as_deref()).as_str())
+        let diff = shelf.get(Piece::Diff, id).unwrap_or_default();
+        shelf.put(Piece::Report, id, report::write(&case, diff.as_deref()).as_str())
     });
     match written.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(escalation = case.id, %error, "a report cannot be written"),
-        Err(error) => tracing::error!(escalation = case.id, %error, "writing a report has died"),
+        Ok(Err(error)) => tracing::warn!(escalation = id, %error, "a report cannot be written"),
+        Err(error) => tracing::error!(escalation = id, %error, "writing a report has died"),
     }
 }
 

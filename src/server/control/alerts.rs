@@ -163,7 +163,8 @@ struct Fields<'v> {
 impl<'v> Fields<'v> {
     /// The first of these names that says something.
     fn first(&self, names: &[&str]) -> Option<&'v str> {
-        let of = |map: Option<&'v Map<String, Value>>, name: &str| map?.get(name)?.as_str().filter(|text| !text.is_empty());
+        let of =
+            |map: Option<&'v Map<String, Value>>, name: &str| map?.get(name)?.as_str().filter(|text| !text.is_empty());
         names.iter().find_map(|name| of(self.own, name).or_else(|| of(self.common, name)))
     }
 }
@@ -195,7 +196,13 @@ fn label(words: &str) -> Option<String> {
     clean_label(&spaced)
 }
 
-fn crossing(label: String, severity: Severity, (cluster, service): (&str, &str), message: &str, now_ms: i64) -> Crossing {
+fn crossing(
+    label: String,
+    severity: Severity,
+    (cluster, service): (&str, &str),
+    message: &str,
+    now_ms: i64,
+) -> Crossing {
     let name = |text: &str| cleaned(head(text, NAME_BYTES)).as_str().to_owned();
     let service = if service.is_empty() { "unknown".to_owned() } else { name(service) };
     let (cluster, message) = (name(cluster), head(message, MESSAGE_BYTES));
@@ -235,13 +242,23 @@ mod tests {
                  "annotations": {"description": "312 in 60 s"}},
                 {"status": "firing", "labels": {"severity": "page"}}, 7]});
         let alerts = alerts(&body, 5);
-        assert_eq!(alerts.iter().map(|a| (a.crossing.service.as_str(), a.ends)).collect::<Vec<_>>(), [("payments", false), ("cart", true)]);
+        assert_eq!(
+            alerts.iter().map(|a| (a.crossing.service.as_str(), a.ends)).collect::<Vec<_>>(),
+            [("payments", false), ("cart", true)]
+        );
         let first = &alerts[0].crossing;
-        assert_eq!((first.cluster.as_str(), first.severity, first.summary.as_str()), ("prod", Severity::Critical, "5xx on payments"));
+        assert_eq!(
+            (first.cluster.as_str(), first.severity, first.summary.as_str()),
+            ("prod", Severity::Critical, "5xx on payments")
+        );
         assert_eq!(first.samples.len(), 2);
-        let body = json!({"data": {"message": "High Error Rate on Payment API", "x": 1}, "service": "payments", "y": []});
+        let body =
+            json!({"data": {"message": "High Error Rate on Payment API", "x": 1}, "service": "payments", "y": []});
         let one = super::alerts(&body, 5);
-        assert_eq!((one.len(), one[0].crossing.service.as_str(), one[0].crossing.cluster.as_str()), (1, "payments", ""));
+        assert_eq!(
+            (one.len(), one[0].crossing.service.as_str(), one[0].crossing.cluster.as_str()),
+            (1, "payments", "")
+        );
         for none in [json!({}), json!([]), json!({"data": {"message": " "}}), json!({"alerts": [{}]}), json!("x")] {
             assert!(super::alerts(&none, 5).is_empty(), "{none}");
         }
@@ -257,7 +274,14 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_number_of_seconds_up_to_a_bound() {
-        for (query, wanted) in [("", Some(0)), ("wait=5", Some(5)), ("a=b&wait=60", Some(60)), ("wait=61", None), ("wait=-1", None), ("wait=", None)] {
+        for (query, wanted) in [
+            ("", Some(0)),
+            ("wait=5", Some(5)),
+            ("a=b&wait=60", Some(60)),
+            ("wait=61", None),
+            ("wait=-1", None),
+            ("wait=", None),
+        ] {
             assert_eq!(wait(query).ok(), wanted.map(Duration::from_secs), "{query}");
         }
     }

@@ -102,11 +102,7 @@ async fn until(parts: &Parts, from_ms: i64) -> Result<(), Stopping> {
 }
 
 /// Off the async threads. What is still under way when it is to stop is ended by whoever stops git.
-async fn blocking(
-    parts: &Arc<Parts>,
-    case: &Case,
-    work: fn(&Parts, &Case) -> Event,
-) -> Result<Event, Stopping> {
+async fn blocking(parts: &Arc<Parts>, case: &Case, work: fn(&Parts, &Case) -> Event) -> Result<Event, Stopping> {
     let (of, case, step) = (parts.clone(), case.clone(), case.step.clone());
     let done = tokio::task::spawn_blocking(move || work(&of, &case));
     match unless_stopped(parts, done).await? {
@@ -291,7 +287,8 @@ fn prove(parts: &Parts, case: &Case) -> Event {
     let Some((folder, _)) = parts.source(case) else {
         return impossible("No patch was made: its source is not at hand.");
     };
-    let drafted = parts.with_snapshot(case, |source| source.map(|source| workshop.draft(source, &found.verdict.plan, test)));
+    let drafted =
+        parts.with_snapshot(case, |source| source.map(|source| workshop.draft(source, &found.verdict.plan, test)));
     let draft = match drafted {
         None => return impossible("No patch was made: its source is not at hand."),
         Some(Err(refused)) if refused.kind == Kind::Git => {
@@ -438,7 +435,9 @@ async fn call(parts: &Parts, case: &Case) -> Result<Event, Stopping> {
         Outcome::Done { said, .. } => Called::Done { said },
         Outcome::InDoubt { why } => Called::InDoubt { why },
         Outcome::Refused { status, .. } => Called::Failed { why: format!("it answered {status}") },
-        Outcome::Redirected { status } => Called::Failed { why: format!("it answered {status}, which is not followed") },
+        Outcome::Redirected { status } => {
+            Called::Failed { why: format!("it answered {status}, which is not followed") }
+        }
         Outcome::Unreachable { why } => Called::Failed { why },
     }))
 }
