@@ -192,12 +192,14 @@ async fn a_pause_is_gone_on_with_and_an_answer_without_json_is_asked_for_once_mo
     let claude = Claude::start();
     let client = anthropic(&claude, BOUNDS);
     let shelf = || Some(Arc::new(Shelf::default()) as Arc<dyn Files>);
-    claude.script([Reply::Pause("I have begun to"), Reply::Say(VERDICT.into())]);
-    assert_eq!(client.ask(shelf()).await.expect("an answer").calls, 2);
+    for files in [shelf(), None] {
+        claude.script([Reply::Pause("I have begun to"), Reply::Say(VERDICT.into())]);
+        assert_eq!(client.ask(files).await.expect("an answer").calls, 2);
+    }
     assert_eq!(claude.calls()[1]["messages"][1]["content"][1]["text"], "I have begun to");
     claude.script([Reply::Say("I think that a price is missing.".into()), Reply::Say(VERDICT.into())]);
     assert_eq!(client.ask(None).await.expect("an answer").json, VERDICT);
-    let again = &claude.calls()[3]["messages"];
+    let again = &claude.calls()[5]["messages"];
     assert_eq!(again[1]["content"][1]["text"], "I think that a price is missing.");
     claude.script([Reply::Say(format!("Here it is:\n```json\n{VERDICT}\n```"))]);
     assert_eq!(client.ask(None).await.expect("an answer").json, VERDICT);
@@ -286,9 +288,8 @@ async fn a_long_pause_is_not_waited_for_and_is_kept_and_a_server_that_fails_too_
     for _ in 0..4 {
         whys.push(client.fault().await.why);
     }
-    // The pause that it names is kept after the last try, too, which is over at once.
-    assert_eq!(whys, [Why::Busy; 4]);
-    assert_eq!(claude.calls().len() - before, 12, "three tries each");
+    assert_eq!(whys, [Why::Busy, Why::Busy, Why::Busy, Why::BreakerOpen]);
+    assert_eq!(claude.calls().len() - before, 9, "three tries each");
     claude.otherwise(Reply::Error(401, "", "authentication_error"));
     let client = anthropic(&claude, BOUNDS);
     let mut whys = Vec::new();
@@ -301,7 +302,7 @@ async fn a_long_pause_is_not_waited_for_and_is_kept_and_a_server_that_fails_too_
 #[tokio::test]
 async fn a_server_that_hangs_or_never_ends_is_given_up() {
     let claude = Claude::start();
-    let hasty = Bounds { deadline: Duration::from_millis(700), ..BOUNDS };
+    let hasty = Bounds { deadline: Duration::from_secs(3), ..BOUNDS };
     claude.otherwise(Reply::Hang);
     let client = anthropic(&claude, hasty);
     let fault = client.fault().await;
@@ -414,7 +415,7 @@ async fn a_model_reads_a_commit_of_a_real_repository_and_nothing_beside_it() {
             read("link"),
             read("../../../../etc/passwd"),
             read("/etc/passwd"),
-            ("list_files", json!({"folder": "--output=/tmp/x"})),
+            ("list_files", json!({"folder": "--output=x"})),
         ]),
         Reply::Say(VERDICT.into()),
     ]);

@@ -58,8 +58,9 @@ impl Talk<'_> {
         let mut was_repaired = false;
         loop {
             turns_left = turns_left.saturating_sub(1);
-            let is_last = turns_left == 0 || !desk.is_open() || !self.covers_another(tokens, tab);
-            let tools = match (desk.has_files(), is_last) {
+            let is_last = turns_left == 0 || !self.covers_another(tokens, tab);
+            let is_closed = is_last || !desk.is_open();
+            let tools = match (desk.has_files(), is_closed) {
                 (false, _) => Tools::None,
                 (true, false) => Tools::Offered,
                 (true, true) => Tools::Closed,
@@ -81,9 +82,8 @@ impl Talk<'_> {
                         vec![self.wire.from_user(prompt::ANSWER_AGAIN)]
                     }
                 },
-                Turn::Reads(_) | Turn::Paused if is_last => {
-                    return Err(Failed::new(Why::NoAnswer, "the model gave no answer within investigation.max_turns"));
-                }
+                Turn::Reads(_) if is_closed => return Err(no_answer()),
+                Turn::Paused if is_last => return Err(no_answer()),
                 Turn::Reads(reads) => {
                     let found = desk.answer(reads, self.deadline).await;
                     let closes = turns_left <= 1 || !desk.is_open();
@@ -170,7 +170,8 @@ impl Talk<'_> {
                 continue;
             }
             match failed.blames_the_server() {
-                true => pass.failed(now, failed.pause),
+                // A short pause has been waited for twice, and did not help.
+                true => pass.failed(now, failed.pause.filter(|asked| *asked > LONGEST_PAUSE)),
                 false => pass.succeeded(),
             }
             return Err(failed);
@@ -181,6 +182,10 @@ impl Talk<'_> {
 /// What the first call may cost, guessed as it usually is.
 pub(super) fn least(question: &Question<'_>, bounds: &Bounds, prices: &Prices) -> Cost {
     prices.at_most(guess(question, TOKEN_BYTES_USUAL), bounds.max_output_tokens)
+}
+
+fn no_answer() -> Failed {
+    Failed::new(Why::NoAnswer, "the model gave no answer within investigation.max_turns")
 }
 
 pub(super) fn too_late() -> Failed {
