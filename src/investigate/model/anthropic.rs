@@ -63,7 +63,7 @@ impl Anthropic {
         (answer.status == 200).then_some(counted)
     }
 
-    pub(super) fn from_user(text: &str) -> Value {
+    pub(super) fn of_user(text: &str) -> Value {
         json!({"role": "user", "content": [{"type": "text", "text": text}]})
     }
 

@@ -69,13 +69,13 @@ impl OpenAi {
         }
     }
 
-    pub(super) fn from_user(text: &str) -> Value {
+    pub(super) fn of_user(text: &str) -> Value {
         json!({"role": "user", "content": text})
     }
 
     pub(super) fn found(found: &[Found], word: Option<&str>) -> Vec<Value> {
         let result = |found: &Found| json!({"role": "tool", "tool_call_id": found.id, "content": found.text});
-        found.iter().map(result).chain(word.map(OpenAi::from_user)).collect()
+        found.iter().map(result).chain(word.map(OpenAi::of_user)).collect()
     }
 
     fn question(&self, asking: Asking<'_>, form: Form) -> Map<String, Value> {

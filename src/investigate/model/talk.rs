@@ -51,7 +51,7 @@ impl Talk<'_> {
     /// The answer's JSON.
     pub(super) async fn hold(&self, files: Option<Arc<dyn Files>>, tab: &mut Tab<'_>) -> Result<String, Failed> {
         let mut desk = Desk::new(files.filter(|_| self.bounds.max_turns > 1));
-        let mut messages = vec![self.wire.from_user(self.question.dossier.as_str())];
+        let mut messages = vec![self.wire.of_user(self.question.dossier.as_str())];
         // Of the next call's prompt, guessed high.
         let mut tokens = self.first(&messages, &desk, tab).await?;
         let mut turns_left = self.bounds.max_turns.max(1);
@@ -79,7 +79,7 @@ impl Talk<'_> {
                     None => {
                         was_repaired = true;
                         turns_left = 0;
-                        vec![self.wire.from_user(prompt::ANSWER_AGAIN)]
+                        vec![self.wire.of_user(prompt::ANSWER_AGAIN)]
                     }
                 },
                 Turn::Reads(_) if is_closed => return Err(no_answer()),

@@ -108,10 +108,10 @@ impl Wire {
         }
     }
 
-    pub(super) fn from_user(&self, text: &str) -> Value {
+    pub(super) fn of_user(&self, text: &str) -> Value {
         match self {
-            Wire::Anthropic(_) => Anthropic::from_user(text),
-            Wire::OpenAi(_) => OpenAi::from_user(text),
+            Wire::Anthropic(_) => Anthropic::of_user(text),
+            Wire::OpenAi(_) => OpenAi::of_user(text),
         }
     }
 
