@@ -115,6 +115,8 @@ pub struct Origin<'a> {
 impl Forge {
     /// `url`: the base of the REST API; `None`: github.com's.
     pub fn new(workshop: Arc<Workshop>, url: Option<&str>, token: Option<Secret>) -> Result<Forge, reqwest::Error> {
+        // Set by whoever comes first; any of them sets the same.
+        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
         Ok(Forge { workshop, github: GitHub::new(url, token)? })
     }
 

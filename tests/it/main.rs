@@ -18,6 +18,7 @@ mod investigations;
 mod investigator;
 mod joins;
 mod kills;
+mod mends;
 mod model;
 mod operation;
 mod prometheus;

@@ -10,6 +10,7 @@ pub(crate) mod bucket;
 pub(crate) mod claude;
 pub(crate) mod disk;
 pub(crate) mod fluent_bit;
+pub(crate) mod github;
 pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod program;
