@@ -157,7 +157,7 @@ pub(super) fn run(git: &Git, test: &str, place: &Place<'_>, limits: &Limits, iso
 
     let mut measured = (begun, Duration::ZERO);
     let ended = loop {
-        if is_over(&child) {
+        if is_over(&mut child) {
             break None;
         }
         if git.is_stopping() {
@@ -216,8 +216,10 @@ fn limited(limits: &Limits) -> String {
 }
 
 /// Whether it has ended and was not yet waited for. Where that cannot be seen, it is asked, which waits for it.
-fn is_over(child: &Child) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", child.id())) else { return true };
+fn is_over(child: &mut Child) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", child.id())) else {
+        return !matches!(child.try_wait(), Ok(None));
+    };
     let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
     matches!(state, Some('Z' | 'X') | None)
 }
