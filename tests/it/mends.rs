@@ -48,7 +48,8 @@ impl World {
         let limits =
             Limits { test: Duration::from_secs(30), bytes: 64 << 20, memory: 1 << 30, isolation: Isolated::Auto };
         let workshop = Arc::new(Workshop::new(git, home.path().join("scratch"), limits, Deny::default()));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         World { github, ours, home, workshop, commit, runtime }
     }
 
