@@ -4,7 +4,8 @@
 //! branch by the escalation and the hash of the diff, the commit by its content and a time that is given. What is there
 //! already is never overwritten, and what a person closed is never opened again, whichever escalation asks.
 //!
-//! Everything here blocks; it must be called from a `spawn_blocking` thread: a runtime is entered there, and driven by others.
+//! Everything here blocks; it must be called from a `spawn_blocking` thread: there a runtime is entered that others
+//! drive.
 
 mod address;
 mod branch;

@@ -34,7 +34,7 @@ pub(super) fn files(
                 let (held, path) = (held.to_lowercase(), path.to_lowercase());
                 held == path || held.starts_with(&format!("{path}/")) || path.starts_with(&format!("{held}/"))
             };
-            if files.keys().any(|held| clashes(held)) {
+            if files.keys().any(clashes) {
                 return Err(refused(Kind::Path, path, "it is in the way of another file of the plan"));
             }
             files.insert(path, place);

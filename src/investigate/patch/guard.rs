@@ -82,7 +82,8 @@ pub(super) fn look(path: &str, before: &str, after: &str) -> Result<(), Refused>
         }
     }
     let is_kept = MARKS.iter().all(|mark| after.matches(mark).count() >= before.matches(mark).count());
-    if !is_test(path) && !(is_kept && inline_tests(before) == inline_tests(after)) {
+    let stays = is_kept && inline_tests(before) == inline_tests(after);
+    if !is_test(path) && !stays {
         return Err(Refused::new(Kind::Tests, format!("{path}: the tests in it would change")));
     }
     Ok(())

@@ -61,8 +61,8 @@ impl Checked {
     pub fn why_not(&self) -> Option<String> {
         let confidence = self.verdict.confidence;
         let unproven = self.evidence.iter().filter(|standing| !standing.is_proven()).count();
-        // Not the other way round: what cannot be compared is not enough.
-        if !(confidence >= CONFIDENCE_TO_ACT) {
+        // What cannot be compared is not enough.
+        if confidence.is_nan() || confidence < CONFIDENCE_TO_ACT {
             Some(format!("its confidence is {confidence:.2}, and {CONFIDENCE_TO_ACT} is needed"))
         } else if self.evidence.is_empty() {
             Some("it cites no evidence".to_owned())
