@@ -67,7 +67,7 @@ def settings(folder):
 
         return re.sub(r'(\w*_file) = "[^"]*"', file, text)
 
-    tomls = {"compose": HERE / "compose/emberwatch.toml", "systemd": HERE / "systemd/emberwatch.toml"}
+    tomls = {name: HERE / f"{name}/emberwatch.toml" for name in ("chaos", "compose", "systemd")}
     texts = {name: path.read_text() for name, path in tomls.items()}
     for document in yaml.safe_load_all((HERE / "kubernetes/emberwatch.yaml").read_text()):
         texts |= {f"kubernetes-{name}": text for name, text in document.get("data", {}).items()}
