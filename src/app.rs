@@ -139,7 +139,7 @@ pub async fn run_telling(
     let mut state = state(&config, &metrics)?;
     let shown = (shelf.clone(), &library, state.as_ref().map(State::view));
     let investigator = (book.clone(), model.clone());
-    let server = Arc::new(server(&config, &origin, &names, &metrics, &phases, triaged, shown, investigator));
+    let server = Arc::new(server(&config, &origin, &names, (&metrics, &phases), triaged, shown, investigator));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
     let address = |role: &[Role]| {
         let found = listeners.iter().find(|l| role.contains(&l.role)).and_then(|l| l.socket.local_addr().ok());
@@ -363,8 +363,7 @@ fn server(
     config: &Config,
     origin: &ConfigOrigin,
     names: &[&'static str],
-    metrics: &Metrics,
-    phases: &watch::Receiver<Phase>,
+    (metrics, phases): (&Metrics, &watch::Receiver<Phase>),
     (intake, view): (Option<Arc<Intake>>, Arc<View>),
     (shelf, library, state): (Arc<Shelf>, &Library, Option<Arc<state::view::View>>),
     (book, model): (Arc<Book>, Option<Arc<Model>>),
@@ -466,8 +465,11 @@ fn model(settings: &config::Investigator, metrics: &Metrics) -> Result<Option<Ar
     model.map(|model| model.map(Arc::new)).map_err(|e| Failure::Start(format!("investigation.url: {e}")))
 }
 
-/// Where patches are tried, and where they are proposed. `None`: there is no place for copies of repositories.
-fn mending(config: &Config, library: &Library) -> Result<Option<(Arc<Workshop>, Arc<Forge>)>, reqwest::Error> {
+/// Where patches are tried, and where they are proposed.
+type Mending = (Arc<Workshop>, Arc<Forge>);
+
+/// `None`: there is no place for copies of repositories.
+fn mending(config: &Config, library: &Library) -> Result<Option<Mending>, reqwest::Error> {
     let settings = &config.mending;
     let (Some(mirrors), Some(folder)) = (&library.mirrors, &config.investigation.folder) else { return Ok(None) };
     let limits = patch::Limits {

@@ -198,6 +198,7 @@ pub fn message(data: &[u8]) {
         told_before: None,
         in_doubt: true,
         broadcast: false,
+        report: None,
         first_day: None,
     };
     let shown = text::slack(&notice);

@@ -259,7 +259,9 @@ mod tests {
 
     #[test]
     fn on_a_terminal_no_row_is_wider_and_no_picture_higher_than_it_and_the_cursor_comes_back() {
-        let sizes: [(fn() -> Option<(usize, usize)>, usize, usize); 4] = [
+        type Size = fn() -> Option<(usize, usize)>;
+        let up = regex::Regex::new("\u{1b}\\[([0-9]+)A").expect("a pattern");
+        let sizes: [(Size, usize, usize); 4] = [
             (|| Some((80, 24)), 80, 24),
             (|| Some((200, 60)), 80, 60),
             (|| Some((40, 10)), 40, 10),
@@ -272,7 +274,6 @@ mod tests {
                 let line = line.trim_start_matches('\r');
                 assert!(super::super::row::columns(line) <= columns, "{columns}: {line:?}");
             }
-            let up = regex::Regex::new("\u{1b}\\[([0-9]+)A").expect("a pattern");
             for found in up.captures_iter(&text) {
                 assert!(found[1].parse::<usize>().expect("a number") < rows, "{text:?}");
             }

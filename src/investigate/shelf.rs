@@ -224,7 +224,7 @@ mod tests {
         for id in 0..10 {
             large.put(DOSSIER, id, &text(&"x".repeat(1 << 20))).expect("held");
         }
-        assert_eq!((0..10).filter(|id| large.get(*id).expect("readable").is_some()).count(), 3);
+        assert_eq!((0..10).filter(|id| large.get(DOSSIER, *id).expect("readable").is_some()).count(), 3);
     }
 
     #[test]

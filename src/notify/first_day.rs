@@ -139,6 +139,7 @@ impl Notice {
             told_before: None,
             in_doubt: false,
             broadcast: false,
+            report: None,
             first_day: Some(Box::new(report)),
         }
     }

@@ -293,10 +293,8 @@ impl Notice {
 
     /// Which incident it is part of, where that has another's number. Bare: the mark `[E41]` is of messages about E41.
     pub fn together(&self) -> Option<String> {
-        let news = !matches!(
-            self.kind,
-            NoticeKind::Resolved | NoticeKind::NoData | NoticeKind::FirstDay | NoticeKind::Report
-        );
+        let news =
+            !matches!(self.kind, NoticeKind::Resolved | NoticeKind::NoData | NoticeKind::FirstDay | NoticeKind::Report);
         self.incident.filter(|_| news).map(|incident| format!("together with E{incident}"))
     }
 

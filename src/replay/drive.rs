@@ -451,14 +451,10 @@ impl Drive {
     }
 
     fn sends(&mut self, service: &str, file: usize) {
-        match self.senders.get_mut(service) {
-            Some(files) => {
-                files.insert(file);
-            }
-            None if self.senders.len() < SENDERS_MAX => {
-                self.senders.insert(service.to_owned(), BTreeSet::from([file]));
-            }
-            None => {}
+        if let Some(files) = self.senders.get_mut(service) {
+            files.insert(file);
+        } else if self.senders.len() < SENDERS_MAX {
+            self.senders.insert(service.to_owned(), BTreeSet::from([file]));
         }
     }
 

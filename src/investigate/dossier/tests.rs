@@ -180,6 +180,7 @@ fn large_source() -> Source {
     };
     Source {
         about: ["repository", "about", "owners", "commit", "known by", "before"].map(|name| row(name, 240)).into(),
+        commit: None,
         functions: (0..6).map(function).collect(),
         strangers: vec![wide(240); 6],
         touched: vec![Touched { path: wide(240), commits: vec![row("c", 240); 5] }; 4],

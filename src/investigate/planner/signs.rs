@@ -358,8 +358,7 @@ impl Sign {
         let text = said.split_at(said.floor_char_boundary(LOOKED_AT)).0.to_lowercase();
         let all = |parts: &&[&str]| parts.iter().all(|part| text.contains(part));
         text.lines().any(|line| !words::is_over(line))
-            && (self.phrases.iter().any(|phrase| has_words(&text, phrase))
-                || self.together.iter().any(|parts| all(&parts)))
+            && (self.phrases.iter().any(|phrase| has_words(&text, phrase)) || self.together.iter().any(all))
     }
 }
 

@@ -96,7 +96,8 @@ fn a_remedy_is_called_where_a_proven_line_says_what_it_cures() {
 
 #[test]
 fn anything_that_is_missing_keeps_it_from_being_called() {
-    let cases: [(&str, fn(&mut Scene)); 14] = [
+    type Change = fn(&mut Scene);
+    let cases: [(&str, Change); 14] = [
         ("not_asked", |scene| scene.plan.action = Action::Escalate),
         ("no_remedies", |scene| scene.remedies = json!([])),
         ("no_such_remedy", |scene| scene.plan.remedy = Some("reboot".into())),

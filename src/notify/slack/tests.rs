@@ -107,7 +107,8 @@ fn bot(url: &str) -> SlackBot {
     SlackBot {
         token: Secret::new("xoxb-secret"),
         channel: "C024".into(),
-        url: format!("{url}/api/chat.postMessage"),
+        channel_id: None,
+        api_url: format!("{url}/api"),
         post: quick_post(),
     }
 }

@@ -334,7 +334,7 @@ fn propose(parts: &Parts, case: &Case) -> Event {
     let draft = match remade(parts, case, workshop, test) {
         Ok(draft) if draft.hash == *hash => draft,
         Ok(_) => return not("It was not proposed: made again it is another patch than the one that was tried."),
-        Err(event) => return event,
+        Err(event) => return *event,
     };
     let link = parts.public_url.as_ref().map(|url| format!("{url}/investigations/E{}", case.id));
     let cause = Redacted::new(&found.verdict.root_cause);
@@ -361,20 +361,20 @@ fn remade(
     case: &Case,
     workshop: &Workshop,
     test: Option<&str>,
-) -> Result<crate::investigate::patch::Draft, Event> {
+) -> Result<crate::investigate::patch::Draft, Box<Event>> {
     let plan = case.found.as_ref().map(|found| &found.verdict.plan);
     let drafted = parts.with_snapshot(case, |source| Some(workshop.draft(source?, plan?, test)));
     match drafted {
         Some(Ok(draft)) => Ok(draft),
         Some(Err(refused)) => {
             let again = refused.kind == Kind::Git;
-            Err(Event::NotProposed { why: "It was not proposed:".into(), said: refused.words, again })
+            Err(Box::new(Event::NotProposed { why: "It was not proposed:".into(), said: refused.words, again }))
         }
-        None => Err(Event::NotProposed {
+        None => Err(Box::new(Event::NotProposed {
             why: "It was not proposed: its source is not at hand.".into(),
             said: Redacted::default(),
             again: true,
-        }),
+        })),
     }
 }
 
@@ -444,7 +444,7 @@ async fn call(parts: &Parts, case: &Case) -> Result<Event, Stopping> {
 
 /// Windows of ours count it.
 fn is_counted(of: &Escalation) -> bool {
-    !of.alert && !(of.proposed && of.firing == 0)
+    !(of.alert || of.proposed && of.firing == 0)
 }
 
 async fn observe(parts: &Parts, case: &Case, turn: &mut Turn) -> Result<Event, Stopping> {
