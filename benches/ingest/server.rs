@@ -194,7 +194,7 @@ pub(crate) fn floor(scans: bool) {
         std::io::stdin().read_to_end(&mut Vec::new()).unwrap_or_default();
         std::process::exit(0);
     });
-    let worker = runtime.spawn(async {
+    let worker = runtime.spawn(async move {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         println!("{}", listener.local_addr().expect("an address"));
         loop {

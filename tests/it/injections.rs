@@ -446,6 +446,7 @@ fn notice(text: &str) -> Notice {
         told_before: None,
         in_doubt: false,
         broadcast: false,
+        report: None,
         first_day: None,
     }
 }
