@@ -28,6 +28,7 @@ mod recipes;
 mod records;
 mod refusals;
 mod rehearsal;
+mod replay;
 mod secrets;
 mod slack;
 mod soak;
