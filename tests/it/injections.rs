@@ -444,6 +444,7 @@ fn notice(text: &str) -> Notice {
         dossier: None,
         incident: None,
         told_before: None,
+        report: None,
         in_doubt: false,
         broadcast: false,
         report: None,

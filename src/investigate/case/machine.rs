@@ -15,6 +15,8 @@ const PROPOSE_PAUSE_MS: i64 = 15_000;
 /// A remedy takes its time, and a window must have been quiet for its whole length: looked for twice that long, and so
 /// long at the least and at the most.
 const WATCHING_MS: (i64, i64) = (120_000, 3_600_000);
+/// What no window counts is waited for so long.
+const UNSEEN_MS: i64 = 15_000;
 
 /// What has happened.
 #[derive(Clone, Debug)]
@@ -184,6 +186,10 @@ impl Case {
                 Observed::Firing | Observed::NoData => self.end(Outcome::NotRecovered),
                 _ => self.end(Outcome::Unobserved),
             },
+            // Lines of a service that does not recover come within that.
+            (Step::Watching { .. }, Event::Observed(Observed::Unknown)) if self.was_called_before(now_ms - UNSEEN_MS) => {
+                self.end(Outcome::Unobserved)
+            }
             // What is seen before the time is over may change yet.
             (Step::Watching { .. }, Event::Observed(_)) => Effect::Observe,
             (Step::Done, _) => Effect::Rest,
@@ -290,6 +296,10 @@ impl Case {
                 Effect::Decide
             }
         }
+    }
+
+    fn was_called_before(&self, ms: i64) -> bool {
+        self.remedy.as_ref().is_some_and(|remedy| remedy.called_ms <= ms)
     }
 
     fn called(&mut self, state: Called, now_ms: i64) -> Effect {

@@ -50,7 +50,7 @@ fn standing(before: &Step, case: &Case) -> Option<Standing> {
     let found = case.found.as_ref();
     let guess = found.is_none_or(|found| found.by == PLANNER && found.verdict.confidence < WORTH_TELLING);
     // Somebody expects a model's word.
-    let awaited = case.asks > 0 || !case.skipped.is_empty() && found.is_some_and(|found| found.by != PLANNER);
+    let awaited = case.asks > 0 || !case.skipped.is_empty();
     match case.outcome? {
         Outcome::Together | Outcome::Crowded => None,
         Outcome::Escalated | Outcome::NoCodeCause | Outcome::Unexplained if guess && !awaited => None,
