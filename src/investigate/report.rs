@@ -30,7 +30,7 @@ pub fn write(case: &Case, diff: Option<&str>) -> Markdown {
             text.heading("On what evidence");
             text.block(&evidence(case));
         }
-    } else if case.is_done() {
+    } else if case.is_done() && case.lead.is_none() {
         text.heading("The cause");
         text.paragraph("No cause was found.");
     }

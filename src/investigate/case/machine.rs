@@ -187,7 +187,9 @@ impl Case {
                 _ => self.end(Outcome::Unobserved),
             },
             // Lines of a service that does not recover come within that.
-            (Step::Watching { .. }, Event::Observed(Observed::Unknown)) if self.was_called_before(now_ms - UNSEEN_MS) => {
+            (Step::Watching { .. }, Event::Observed(Observed::Unknown))
+                if self.was_called_before(now_ms - UNSEEN_MS) =>
+            {
                 self.end(Outcome::Unobserved)
             }
             // What is seen before the time is over may change yet.

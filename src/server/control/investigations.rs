@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::{Control, not_ready};
 use crate::escalation::Escalation;
 use crate::escalation::investigation::Investigation;
-use crate::investigate::case::{Patch, shown as cases};
+use crate::investigate::case::{Case, Patch, shown as cases};
+use crate::investigate::report;
 use crate::investigate::shelf::{Piece, Shelf};
 use crate::notify::alerts::rfc3339;
 use crate::server::respond;
@@ -69,11 +70,11 @@ impl Control {
         if wants_diff {
             return self.diff(id).await;
         }
-        let shelf = Arc::clone(&self.shelf);
+        let (shelf, case) = (Arc::clone(&self.shelf), self.book.get(id));
         // An earlier store's file may have this number: only what this one knows as written is shown.
         let has_text = matches!(stands, Investigation::Written | Investigation::Failed);
         let text = match has_text {
-            true => tokio::task::spawn_blocking(move || both(&shelf, id))
+            true => tokio::task::spawn_blocking(move || both(&shelf, id, case.as_deref()))
                 .await
                 .unwrap_or_else(|e| Err(std::io::Error::other(e))),
             false => Ok(None),
@@ -135,9 +136,11 @@ impl Control {
 }
 
 /// The report, where there is one, and the dossier below it.
-fn both(shelf: &Shelf, id: u64) -> std::io::Result<Option<String>> {
+fn both(shelf: &Shelf, id: u64, case: Option<&Case>) -> std::io::Result<Option<String>> {
     let Some(dossier) = shelf.get(Piece::Dossier, id)? else { return Ok(None) };
-    Ok(Some(match shelf.get(Piece::Report, id)? {
+    // What another one tells needs no file of its own; and what cannot be read hides nothing else.
+    let elsewhere = case.filter(|case| case.lead.is_some()).map(|case| report::write(case, None).as_str().to_owned());
+    Ok(Some(match shelf.get(Piece::Report, id).unwrap_or_default().or(elsewhere) {
         Some(report) => format!("{report}\n---\n\n{dossier}"),
         None => dossier,
     }))
