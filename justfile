@@ -51,3 +51,11 @@ fuzz *ARGS:
 # How well a model triages, beside the built-in triager: `just eval http://127.0.0.1:11434 qwen2.5:3b`; see docs/triage.md.
 eval *ARGS:
     cargo run --release --example eval -- {{ARGS}}
+
+# A story with no hand on it: a shop breaks, is understood, restarted, and recovers; told as it happens.
+story-restart:
+    cargo test --quiet --test it stories::a_shop_whose_pool_is_leaked -- --nocapture
+
+# Another: a bug in a small repository, its trace, a mend that is proven, and a draft pull request.
+story-patch:
+    cargo test --quiet --test it stories::a_bug_of_the_last_deploy -- --nocapture

@@ -34,6 +34,7 @@ mod slack;
 mod soak;
 mod sources;
 mod state;
+mod stories;
 mod story;
 mod triage;
 mod world;
