@@ -140,7 +140,7 @@ pub struct Notice {
     #[serde(default)]
     pub broadcast: bool,
     /// Of [`NoticeKind::FirstDay`]: what it tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub first_day: Option<Box<FirstDay>>,
 }
 

@@ -114,7 +114,7 @@ impl<'t> Logged<'t> {
     /// What the service itself said, a line for each field.
     pub fn said(&self) -> String {
         let parts = WORDED.map(|field| self.text(field));
-        parts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+        parts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 }
 

@@ -87,8 +87,9 @@ async fn who_does_not_answer_is_in_doubt_and_who_is_not_there_was_not_called() {
     let outcome = within(Duration::from_secs(20), &remedy(closed), &ABOUT, reqwest::Client::builder).await;
     assert_eq!(outcome.as_str(), "in_doubt");
     drop(taken.await);
-    let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let gone = format!("http://{}/tok-0123456789", gone.local_addr().expect("an address"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let gone = format!("http://{}/tok-0123456789", listener.local_addr().expect("an address"));
+    drop(listener);
     let outcome = within(Duration::from_secs(20), &remedy(gone), &ABOUT, reqwest::Client::builder).await;
     assert_eq!(outcome.as_str(), "unreachable");
     for outcome in [outcome, Outcome::InDoubt { why: "no answer in time".into() }] {
