@@ -22,7 +22,7 @@ use std::time::Duration;
 use reqwest::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::app::{self, Failure, now_ms};
@@ -38,12 +38,14 @@ use screen::{Moment, Screen};
 use slack::Shown;
 use story::{TICK_MS, TICKS, TURNS, WINDOW_SECONDS};
 
-/// For the receiver to be ready, and for its end.
+/// For the receiver to be ready, and for one answer of it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// However slow the machine is, the story ends by then.
-const LONGEST_STORY: Duration = Duration::from_secs(25);
-/// After the story, for messages on their way: Slack takes one a second.
-const LAST_MESSAGES: Duration = Duration::from_millis(2_500);
+/// For its end: it keeps nothing that would be lost.
+const STOP: Duration = Duration::from_secs(1);
+/// However slow the machine is, the story ends so long after the start,
+const LONGEST_STORY: Duration = Duration::from_millis(25_500);
+/// and messages that are still on their way then are waited for until here: Slack takes one a second.
+const LAST_MESSAGES: Duration = Duration::from_millis(27_500);
 /// Pictures over which lines a second are taken.
 const RATE_PICTURES: usize = 5;
 /// Ticks between two pictures where they are lines that stay.
@@ -99,7 +101,7 @@ pub async fn run(settings: Settings, screen: Screen, stop: impl Future<Output = 
     };
     show.screen.end().unwrap_or_default();
     ending.send_replace(true);
-    if let Ok(Ok(Err(failure))) = timeout(PATIENCE, receiver).await {
+    if let Ok(Ok(Err(failure))) = timeout(STOP, receiver).await {
         return Err(failure);
     }
     slack.abort();
@@ -150,11 +152,12 @@ impl Show {
         self.screen.say(opening(self.seed))?;
         self.ready().await;
         let (progress, at) = watch::channel(Progress::default());
-        let fleet = tokio::spawn(send(self.client.clone(), self.address, self.seed, progress));
-        let fleet = EndsWithUs(fleet);
+        let until = self.began + LONGEST_STORY;
+        let fleet = tokio::spawn(send(self.client.clone(), self.address, self.seed, until, progress));
+        let mut fleet = EndsWithUs(fleet);
         let mut pictures = interval(Duration::from_millis(TICK_MS as u64));
         pictures.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (mut turns, mut shown, mut over) = (0, None, None);
+        let (mut turns, mut shown) = (0, None);
         loop {
             pictures.tick().await;
             let now = at.borrow().clone();
@@ -162,7 +165,8 @@ impl Show {
                 self.screen.say([Row::new(), Row::of(Ink::Bold, format!("▶ {}", turn.told))])?;
                 turns += 1;
             }
-            let Some(picture) = self.look.look().await else { continue };
+            let late = self.began.elapsed() > LAST_MESSAGES;
+            let Some(picture) = self.look.look().await.or_else(|| late.then(Picture::default)) else { continue };
             self.news(&picture)?;
             let every = if self.screen.is_live() { 1 } else { PLAIN_EVERY };
             self.remember(picture.clone());
@@ -170,13 +174,14 @@ impl Show {
                 shown = Some(now.tick / every);
                 self.show(&now)?;
             }
-            if fleet.0.is_finished() {
-                let since = *over.get_or_insert_with(Instant::now);
-                let told = picture.messages_waiting == 0 && self.messages.is_empty();
-                if told || since.elapsed() > LAST_MESSAGES {
-                    break;
-                }
+            let told = picture.messages_waiting == 0 && self.messages.is_empty();
+            if fleet.0.is_finished() && told || late {
+                break;
             }
+        }
+        // What was on its way when time was up is counted, too.
+        if !fleet.0.is_finished() {
+            timeout(STOP, &mut fleet.0).await.map(drop).unwrap_or_default();
         }
         let progress = at.borrow().clone();
         let last = self.look.look().await.unwrap_or_default();
@@ -232,7 +237,7 @@ impl Show {
     fn news(&mut self, picture: &Picture) -> std::io::Result<()> {
         let columns = self.screen.columns();
         let new = picture.verdicts.get(self.verdicts..).unwrap_or_default();
-        self.verdicts = picture.verdicts.len();
+        self.verdicts = self.verdicts.max(picture.verdicts.len());
         let ignored = new.iter().filter(|verdict| verdict.outcome == "ignore").count();
         let mut rows = Vec::new();
         if ignored > 0 {
@@ -363,20 +368,27 @@ struct Progress {
 }
 
 /// Sends what each tick brings, one body for each service.
-async fn send(client: Client, address: SocketAddr, seed: u64, progress: watch::Sender<Progress>) {
+async fn send(client: Client, address: SocketAddr, seed: u64, until: Instant, progress: watch::Sender<Progress>) {
     let mut fleet = Fleet::new(seed);
-    let began = Instant::now();
     let mut ticks = interval(Duration::from_millis(TICK_MS as u64));
     for tick in 0..TICKS {
         ticks.tick().await;
-        if began.elapsed() > LONGEST_STORY {
+        if Instant::now() > until {
             progress.send_modify(|progress| progress.cut_short = true);
             return;
         }
         let trouble = story::at(tick).map_or(story::Trouble::None, |turn| turn.trouble);
+        // Each service has a sender of its own.
+        let mut sending = JoinSet::new();
         for Body { tag, text, lines } in fleet.tick(trouble, now_ms()) {
             let request = client.post(format!("http://{address}/ingest")).header("X-Tag", tag).body(text);
-            let taken = request.send().await.is_ok_and(|answer| answer.status() == reqwest::StatusCode::NO_CONTENT);
+            sending.spawn(async move {
+                let answer = request.send().await;
+                (lines, answer.is_ok_and(|answer| answer.status() == reqwest::StatusCode::NO_CONTENT))
+            });
+        }
+        while let Some(sent) = sending.join_next().await {
+            let Ok((lines, taken)) = sent else { continue };
             progress.send_modify(|progress| if taken { progress.sent += lines } else { progress.refused += lines });
         }
         progress.send_modify(|progress| progress.tick = tick + 1);

@@ -52,14 +52,15 @@ impl Look {
     /// `None`: it is starting or stopping.
     pub(super) async fn look(&self) -> Option<Picture> {
         let mut picture = Picture::default();
-        for line in self.get("metrics").await?.lines() {
+        let (metrics, watches, triage) = tokio::join!(self.get("metrics"), self.get("watches"), self.get("triage"));
+        for line in metrics?.lines() {
             picture.metric(line);
         }
-        let watches: Value = serde_json::from_str(&self.get("watches").await?).ok()?;
+        let watches: Value = serde_json::from_str(&watches?).ok()?;
         picture.bars = list(&watches["watches"]).flat_map(bars).collect();
         let fullness = |bar: &Bar| bar.count.saturating_mul(1000) / bar.threshold.max(1);
         picture.bars.sort_by_key(|bar| (!bar.firing, std::cmp::Reverse(fullness(bar)), bar.label.clone()));
-        let triage: Value = serde_json::from_str(&self.get("triage").await?).ok()?;
+        let triage: Value = serde_json::from_str(&triage?).ok()?;
         picture.kinds = triage["kinds"].as_u64().unwrap_or_default();
         picture.verdicts = list(&triage["decisions"]).rev().map(verdict).collect();
         Some(picture)

@@ -120,6 +120,16 @@ fn the_demo_ends_in_half_a_minute_and_tells_what_was_counted_in_plain_lines_and_
     assert_eq!(sum, number(counted), "{told}");
     assert!(paragraph(&said, "bytes").starts_with(&format!("bytes    {} through", thousands(&metrics))), "{said}");
 
+    let wide: Vec<&str> = said.lines().filter(|line| columns(line) > 80).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+    assert!(!said.contains('\u{1b}') && !said.contains('\r'), "no escape codes in a pipe");
+    demo.signal("INT");
+    assert_eq!(demo.wait(), 0);
+
+    // Where others keep the machine so busy that it had to be cut short, it has said so, and its sums were right.
+    if said.contains("the story was cut short") {
+        return;
+    }
     // The story was told: traffic, a watch on its way, verdicts, both troubles and their ends, as Slack shows them.
     for words in [
         "lines/s: web ",
@@ -138,12 +148,6 @@ fn the_demo_ends_in_half_a_minute_and_tells_what_was_counted_in_plain_lines_and_
     ] {
         assert!(said.contains(words), "{words:?} in:\n{said}");
     }
-    assert!(!said.contains('\u{1b}') && !said.contains('\r'), "no escape codes in a pipe");
-    let wide: Vec<&str> = said.lines().filter(|line| columns(line) > 80).collect();
-    assert!(wide.is_empty(), "{wide:#?}");
-
-    demo.signal("INT");
-    assert_eq!(demo.wait(), 0);
 }
 
 fn thousands(metrics: &str) -> String {
