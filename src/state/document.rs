@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mirror::Rows;
 use super::sign::hash;
+use crate::escalation::investigation::Investigation;
 use crate::escalation::outbox::Row;
 use crate::escalation::pace;
 use crate::escalation::{Escalation, HELD_MAX, PROPOSED_HELD_MAX};
@@ -249,6 +250,10 @@ impl Document {
                         escalation.told_ms = escalation.told_ms.max(written_ms);
                     }
                     escalation.firing = 0;
+                    // What its investigation had come to is not kept: a remedy may have been called already.
+                    if escalation.investigation == Some(Investigation::Wanted) {
+                        escalation.investigation = Some(Investigation::LeftOut);
+                    }
                     rows.escalations.push((escalation.id, serde_json::to_vec(&escalation).ok()));
                 }
                 Err(error) => tracing::error!(escalation = id, %error, "kept escalation cannot be read: left out"),
