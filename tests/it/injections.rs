@@ -447,7 +447,6 @@ fn notice(text: &str) -> Notice {
         report: None,
         in_doubt: false,
         broadcast: false,
-        report: None,
         first_day: None,
     }
 }

@@ -179,7 +179,6 @@ fn large_source() -> Source {
         rows: (0..70).map(|_| row("", 240)).collect(),
     };
     Source {
-        commit: None,
         about: ["repository", "about", "owners", "commit", "known by", "before"].map(|name| row(name, 240)).into(),
         commit: None,
         functions: (0..6).map(function).collect(),
