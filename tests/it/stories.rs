@@ -215,7 +215,7 @@ fn a_bug_of_the_last_deploy_is_found_mended_proven_and_proposed() {
     );
     for commit in [&before, &commit] {
         register(&program, "checkout/deploy", &json!({"commit": commit}));
-        teller.say(&format!("PUT /services/checkout/deploy {{\"commit\": \"{}\"}}", &commit[..12]));
+        teller.say(&format!("PUT /services/checkout/deploy {{\"commit\": \"{}\"}}", commit.get(..12).expect("a hash")));
     }
     let place = json!({"path": "shop/prices.py", "line": 9, "quote": format!("return {}", BUG.1), "says": "Raises where no price is set in that currency."});
     let line = json!({"path": null, "line": null, "quote": "KeyError: ('B2', 'CHF')", "says": "B2 has a price in euros only."});
