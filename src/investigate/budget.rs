@@ -72,7 +72,7 @@ pub struct Spent {
 
 impl Budget {
     /// Begins one that needs `least` at the least, and says what it may spend: its share of what is left. One that is
-    /// under way already, as after a crash, goes on with what was set aside for it.
+    /// under way already goes on with what was set aside for it.
     pub fn begin(&mut self, id: u64, least: Cost, limits: &Limits, now_ms: i64) -> Result<Cost, Refused> {
         self.tidy(now_ms);
         if let Some(known) = self.begun.iter().find(|begun| begun.is_under_way && begun.id == id) {
@@ -115,10 +115,11 @@ impl Budget {
         }
     }
 
-    /// Ends those that a former life left under way and that nobody goes on with. What they have cost is not known: a
-    /// tenth of the day's is taken for it, so that crashes in a row end by the budget.
-    pub fn abandon(&mut self, limits: &Limits) {
-        for begun in self.begun.iter_mut().filter(|begun| begun.is_under_way) {
+    /// Ends those that nobody goes on with: all that a former life left under way, or the one whose task has died. What
+    /// they have cost is not known: a tenth of the day's is taken for it, so that crashes in a row end by the budget.
+    pub fn abandon(&mut self, only: Option<u64>, limits: &Limits) {
+        let is_meant = |begun: &&mut Begun| begun.is_under_way && only.is_none_or(|id| begun.id == id);
+        for begun in self.begun.iter_mut().filter(is_meant) {
             begun.cost.tokens = begun.cost.tokens.min(limits.tokens_per_day / UNTOLD_PART);
             begun.cost.usd = begun.cost.usd.min(limits.usd_per_day / UNTOLD_PART as f64);
             begun.is_under_way = false;

@@ -275,9 +275,44 @@ fn a_life_that_ends_before_the_remedy_is_called_leaves_it_to_the_next_one_which_
         let of = wait_state(&program, "E1", "watching");
         assert_eq!((hook.calls(), claude.calls().len()), (1, asked), "{place}: {of}");
         assert_eq!(of["execution"], Value::Null, "{place}");
+        // Whoever was asked in a former life is charged for, and holds no place in this one.
+        let spent = get_json(program.control_addr(), "/status")["investigation"]["budget"]["spent"].take();
+        let begun = if matches!(place, "asking:1" | "asked:1") { 2 } else { 1 };
+        assert_eq!((&spent["under_way"], &spent["last_day"]), (&json!(0), &json!(begun)), "{place}: {spent}");
+        if place == "asked:1" {
+            assert!(spent["tokens"].as_u64() > of["cost"]["tokens"]["input"].as_u64(), "{place}: {spent}");
+        }
         let told = eventually("it is told", PATIENT, || Some(reports(&slack)).filter(|told| !told.is_empty()));
         assert!(told.len() == 1 && told[0].text.contains("I called the remedy"), "{place}: {told:#?}");
     }
+}
+
+#[test]
+fn a_case_that_is_killed_three_times_while_it_asks_leaves_the_budget_to_the_next_one() {
+    let (slack, claude) = (SlackStandIn::start(), Claude::start());
+    claude.otherwise(Reply::Say(verdict("escalate", &json!({})).to_string()));
+    let one_at_once = settings(&slack, &claude, 3600).replace("[investigation]\n", "[investigation]\nconcurrent = 1\n");
+    let mut program = start(&one_at_once);
+    program.kill9();
+    program.set_env("EMBERWATCH_FAILPOINT", Some("asking:1"));
+    for life in 1..=3 {
+        program.restart();
+        if life == 1 {
+            wait_ready(&program);
+            post(&program, errors("payments", 6));
+        }
+        assert_eq!(program.wait_exit_within(PATIENT).signal(), Some(6), "life {life}: it aborts itself");
+    }
+    program.set_env("EMBERWATCH_FAILPOINT", None);
+    program.restart();
+    wait_ready(&program);
+    eventually("the planner has concluded", PATIENT, || shown(&program, "E1")["execution"].is_object().then_some(()));
+    assert_eq!(claude.calls().len(), 0, "it died before each question");
+    let alone = json!({"data": {"message": "High Error Rate on Payment API"}, "service": "orders", "cluster": "other"});
+    let answer = alert(&program, "?wait=60", &alone);
+    assert_eq!((answer.status, claude.calls().len()), (200, 1), "{}", answer.text());
+    let status = get_json(program.control_addr(), "/status");
+    assert_eq!(status["investigation"]["budget"]["spent"]["under_way"], 0, "{status}");
 }
 
 #[test]

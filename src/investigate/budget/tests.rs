@@ -55,7 +55,9 @@ fn one_that_is_under_way_is_not_begun_twice_and_a_crash_costs_a_tenth_of_the_day
     assert_eq!(after, budget);
     assert_eq!(after.begin(7, LEAST, &LIMITS, 5), share);
     assert_eq!(after.under_way().collect::<Vec<_>>(), [7]);
-    after.abandon(&LIMITS);
+    after.abandon(Some(8), &LIMITS);
+    assert_eq!(after.under_way().collect::<Vec<_>>(), [7], "it is not the one");
+    after.abandon(None, &LIMITS);
     assert_eq!(after.spent(5), Spent { under_way: 0, last_hour: 1, last_day: 1, tokens: 100, usd: 1.0 });
     after.end(7, cost(9_999, 99.0));
     assert_eq!(after.spent(5).tokens, 100, "it has ended");

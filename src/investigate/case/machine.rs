@@ -101,6 +101,19 @@ impl Case {
         (self, effect)
     }
 
+    /// A fault of ours has ended its task: so it stands.
+    pub fn died(mut self, now_ms: i64) -> Case {
+        self.changed_ms = now_ms;
+        self.skip("It was not looked into to its end: a fault of this program, see its log.", Redacted::default());
+        let in_doubt = self.remedy.as_mut().filter(|remedy| remedy.state == Called::Calling);
+        if let Some(remedy) = in_doubt {
+            remedy.state = Called::InDoubt { why: "a fault of this program while it was called".into() };
+        }
+        let outcome = if self.remedy.is_some() { Outcome::Unobserved } else { Outcome::Escalated };
+        self.end(outcome);
+        self
+    }
+
     fn turn(&mut self, event: Event, now_ms: i64) -> Effect {
         match (self.step.clone(), event) {
             (_, Event::Restarted) => self.restarted(now_ms),

@@ -67,9 +67,8 @@ pub async fn run(parts: Parts) {
     let mut held: HashSet<u64> = HashSet::new();
     // Those that a former life left; what comes later has begun in this one.
     let mut restarted: HashSet<u64> = parts.book.unfinished().iter().map(|case| case.id).collect();
-    if restarted.is_empty() {
-        parts.book.budget(|budget| budget.abandon(&parts.limits));
-    }
+    // What is under way now is a former life's: whoever asks again begins anew, and nobody else would end the rest.
+    parts.book.budget(|budget| budget.abandon(None, &parts.limits));
     loop {
         if *stopped.borrow() {
             break;
@@ -83,7 +82,13 @@ pub async fn run(parts: Parts) {
                 let (parts, is_old) = (parts.clone(), restarted.remove(&case.id));
                 tasks.spawn(async move {
                     let id = case.id;
-                    drive(&parts, Case::clone(&case), is_old).await.unwrap_or_default();
+                    // A task of its own, so that a panic in it ends here, with its case known.
+                    let (of, driven) = (parts.clone(), Case::clone(&case));
+                    let task = tokio::spawn(async move { drive(&of, driven, is_old).await.unwrap_or_default() });
+                    if let Err(error) = task.await {
+                        tracing::error!(escalation = id, %error, "an investigation has died");
+                        bury(&parts, id).await.unwrap_or_default();
+                    }
                     id
                 });
             }
@@ -129,6 +134,18 @@ async fn drive(parts: &Arc<Parts>, case: Case, is_old: bool) -> Result<(), Stopp
             keep(parts, &case, &before).await?;
         }
     }
+    if let Some(outcome) = case.outcome {
+        parts.metrics.investigations.with_label_values(&[outcome.as_str()]).inc();
+    }
+    Ok(())
+}
+
+/// Ends a case whose task has panicked: it would hold its place, and its part of the budget, for ever.
+async fn bury(parts: &Arc<Parts>, id: u64) -> Result<(), Stopping> {
+    parts.book.budget(|budget| budget.abandon(Some(id), &parts.limits));
+    let Some(held) = parts.book.get(id).filter(|case| !case.is_done()) else { return Ok(()) };
+    let case = Case::clone(&held).died((parts.clock)());
+    keep(parts, &case, &held.step).await?;
     if let Some(outcome) = case.outcome {
         parts.metrics.investigations.with_label_values(&[outcome.as_str()]).inc();
     }

@@ -113,3 +113,14 @@ fn a_model_is_asked_three_times_at_the_most_and_then_the_planner_concludes() {
     assert_eq!(of.step, Step::Checking { answer: None });
     assert_eq!(of.skipped.len(), 1);
 }
+
+#[test]
+fn a_case_whose_task_has_died_is_over_and_says_so_and_a_call_under_way_is_in_doubt() {
+    let of = case().after(Event::MayAsk, 0).0.died(1);
+    assert_eq!((of.is_done(), of.outcome, of.skipped.len()), (true, Some(Outcome::Escalated), 1));
+    let (of, _) = case().after(Event::NoModel(None), 0);
+    let (of, _) = of.after(Event::Checked(Box::new(found(Action::RestartService, true))), 1);
+    let of = of.after(Event::Allowed("restart".into()), 2).0.died(3);
+    assert_eq!(of.outcome, Some(Outcome::Unobserved));
+    assert!(matches!(of.remedy.as_ref().map(|remedy| &remedy.state), Some(Called::InDoubt { .. })));
+}
