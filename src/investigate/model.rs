@@ -102,7 +102,8 @@ pub trait Files: Send + Sync {
 /// An answer that came whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// One JSON object, as it was written. Whether it is of the form that was asked for is another question.
+    /// A JSON object, and what was written around it. Whether it is of the form that was asked for, and whether there is
+    /// another one, is another question.
     pub json: String,
     pub usage: Usage,
     pub cost_usd: f64,

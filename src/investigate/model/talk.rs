@@ -48,7 +48,7 @@ pub(super) struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    /// The answer's JSON.
+    /// The answer, with an object in it.
     pub(super) async fn hold(&self, files: Option<Arc<dyn Files>>, tab: &mut Tab<'_>) -> Result<String, Failed> {
         let mut desk = Desk::new(files.filter(|_| self.bounds.max_turns > 1));
         let mut messages = vec![self.wire.of_user(self.question.dossier.as_str())];
@@ -71,12 +71,13 @@ impl Talk<'_> {
             tokens = before.saturating_add(used.output.max(length(&said.message) / TOKEN_BYTES_USUAL));
             messages.push(said.message);
             let more = match said.turn {
-                Turn::Text(text) => match json_of(&text) {
-                    Some(json) => return Ok(json.to_owned()),
-                    None if was_repaired => {
+                // All of it: which object is the answer, and whether there are two, is for who reads it to say.
+                Turn::Text(text) => match json_of(&text).is_some() {
+                    true => return Ok(text),
+                    false if was_repaired => {
                         return Err(Failed::new(Why::BadReply, "the model's answer is no JSON object, twice"));
                     }
-                    None => {
+                    false => {
                         was_repaired = true;
                         turns_left = 0;
                         vec![self.wire.of_user(prompt::ANSWER_AGAIN)]
@@ -203,7 +204,7 @@ fn length(value: &Value) -> u64 {
     serde_json::to_string(value).map_or(0, |text| text.len() as u64)
 }
 
-/// The object in an answer: all of it, or what a fence or a sentence stands around.
+/// The first object in an answer: all of it, or what a fence or a sentence stands around.
 fn json_of(text: &str) -> Option<&str> {
     let text = text.trim();
     text.match_indices('{').take(STARTS_MAX).find_map(|(at, _)| {
