@@ -18,8 +18,8 @@ pub(super) const OF_BATCH_MAX: usize = 4096;
 pub(super) const USUAL: usize = 448;
 /// Kinds that are not taken yet: as many as triage is held to hold lines of.
 const KINDS_MAX: usize = super::HELD;
-/// Seconds told apart of each of them: two are usual, for what comes late there are more.
-const SECONDS_HERE_MAX: usize = 16;
+/// Seconds told apart of all of them, beyond one of each: two are usual, a backlog has a hundred. 16 bytes each, 4 MB.
+const PAIRS_MAX: usize = 256 * 1024;
 
 pub(super) type Tallies = HashMap<u64, Tally, BuildHasherDefault<AsItIs>>;
 
@@ -44,27 +44,47 @@ impl Tally {
     pub(super) fn count(&mut self, second: i64) {
         if self.second == second {
             self.count += 1;
-        } else {
-            self.add(second, 1, SECONDS_MAX);
+        } else if !self.add(second, 1, self.has_room()) {
+            self.count += 1;
         }
     }
 
-    /// Past `most` seconds further ones count in the last.
-    fn add(&mut self, second: i64, lines: u64, most: usize) {
-        if self.second == second || self.others.len() + 1 >= most {
+    fn has_room(&self) -> bool {
+        self.others.len() + 1 < SECONDS_MAX
+    }
+
+    /// `false`: it is a second that is not there yet, and has no room.
+    fn add(&mut self, second: i64, lines: u64, has_room: bool) -> bool {
+        if self.second == second {
             self.count += lines;
         } else if let Some((_, held)) = self.others.iter_mut().rfind(|(at, _)| *at == second) {
             *held += lines;
-        } else {
+        } else if has_room {
             self.others.push((self.second, self.count));
             (self.second, self.count) = (second, lines);
+        } else {
+            return false;
         }
+        true
     }
 
-    fn merge(&mut self, more: &Tally) {
+    /// Lines that had no room: in another second they would make a flood of what was none. `pairs`: held in all.
+    fn merge(&mut self, more: &Tally, pairs: &mut usize) -> u64 {
+        let (before, mut dropped) = (self.others.len(), 0);
         for &(second, lines) in more.others.iter().chain([&(more.second, more.count)]) {
-            self.add(second, lines, SECONDS_HERE_MAX);
+            let has_room = self.has_room() && *pairs + self.others.len() - before < PAIRS_MAX;
+            if !self.add(second, lines, has_room) {
+                dropped += lines;
+            }
         }
+        *pairs += self.others.len() - before;
+        dropped
+    }
+
+    /// Keeps so many seconds beside the last. The lines of those that go.
+    fn keep(&mut self, most: usize) -> u64 {
+        let go = self.others.len().saturating_sub(most);
+        self.others.drain(..go).map(|(_, lines)| lines).sum()
     }
 
     fn lines(&self) -> u64 {
@@ -83,7 +103,14 @@ impl Tally {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     /// A plain lock: held for as long as one batch's are added, or all are taken away.
-    tallies: Mutex<Tallies>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    tallies: Tallies,
+    /// Of all of them.
+    pairs: usize,
 }
 
 impl Waiting {
@@ -93,13 +120,16 @@ impl Waiting {
         if batch.is_empty() {
             return 0;
         }
-        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Held { tallies, pairs } = &mut *held;
         let mut dropped = 0;
-        for (sketch, tally) in batch {
+        for (sketch, mut tally) in batch {
             let has_room = tallies.len() < KINDS_MAX;
             match tallies.entry(sketch) {
-                Entry::Occupied(mut held) => held.get_mut().merge(&tally),
+                Entry::Occupied(mut held) => dropped += held.get_mut().merge(&tally, pairs),
                 Entry::Vacant(free) if has_room => {
+                    dropped += tally.keep(PAIRS_MAX.saturating_sub(*pairs));
+                    *pairs += tally.others.len();
                     free.insert(tally);
                 }
                 Entry::Vacant(_) => dropped += tally.lines(),
@@ -110,7 +140,7 @@ impl Waiting {
 
     /// In order of their sketches, so that what follows hangs on nothing but what came.
     pub(super) fn take(&self) -> Vec<Novel> {
-        let tallies = std::mem::take(&mut *self.tallies.lock().unwrap_or_else(PoisonError::into_inner));
+        let Held { tallies, .. } = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
         let mut novel: Vec<Novel> = tallies.into_iter().map(|(sketch, tally)| tally.into_novel(sketch)).collect();
         novel.sort_unstable_by_key(|one| one.sketch);
         novel
@@ -165,12 +195,44 @@ mod tests {
         ) {
             let waiting = Waiting::default();
             let lines: Vec<(u64, i64)> = seconds.iter().map(|second| (7, *second)).collect();
-            for half in [&lines, &lines] {
-                prop_assert_eq!(waiting.add(batch(half)), 0);
+            let dropped = waiting.add(batch(&lines)) + waiting.add(batch(&lines));
+            let taken = waiting.take();
+            prop_assert_eq!(taken.iter().map(Novel::lines).sum::<u64>() + dropped, 2 * lines.len() as u64);
+            prop_assert!(taken.iter().all(|novel| novel.counts.len() <= SECONDS_MAX));
+        }
+    }
+
+    #[test]
+    fn a_backlog_of_minutes_stays_in_its_seconds_and_what_is_beyond_is_dropped() {
+        let waiting = Waiting::default();
+        // Batches of 20 s each, as a sender that was cut off brings them, with some lines told twice.
+        for batch_no in 0..10 {
+            let lines: Vec<(u64, i64)> = (0..20).flat_map(|s| [(7, batch_no * 20 + s); 3]).collect();
+            let beyond = (batch_no * 20 + 20 - SECONDS_MAX as i64).clamp(0, 20) as u64;
+            assert_eq!(waiting.add(batch(&lines)), 3 * beyond, "{batch_no}");
+        }
+        let mut counts = waiting.take().remove(0).counts;
+        counts.sort_unstable();
+        assert_eq!(counts, (0..SECONDS_MAX as i64).map(|second| (second, 3)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn seconds_of_all_kinds_have_one_bound_and_taking_them_makes_room_again() {
+        let waiting = Waiting::default();
+        let kinds = (PAIRS_MAX / (SECONDS_MAX - 1)) as u64 + 10;
+        for _ in 0..2 {
+            let (mut dropped, mut given) = (0, 0);
+            for (sketch, half) in (0..kinds).flat_map(|sketch| [(sketch, 0), (sketch, 1)]) {
+                let seconds = SECONDS_MAX as i64 / 2;
+                let lines: Vec<(u64, i64)> = (0..seconds).map(|s| (sketch, half * seconds + s)).collect();
+                given += lines.len() as u64;
+                dropped += waiting.add(batch(&lines));
             }
             let taken = waiting.take();
-            prop_assert_eq!(taken.iter().map(Novel::lines).sum::<u64>(), 2 * lines.len() as u64);
-            prop_assert!(taken.iter().all(|novel| novel.counts.len() <= SECONDS_MAX));
+            let pairs: usize = taken.iter().map(|novel| novel.counts.len() - 1).sum();
+            assert_eq!((pairs, taken.len() as u64), (PAIRS_MAX, kinds));
+            assert_eq!(taken.iter().map(Novel::lines).sum::<u64>() + dropped, given);
+            assert!(taken.iter().flat_map(|novel| &novel.counts).all(|(_, lines)| *lines == 1), "none is clumped");
         }
     }
 
