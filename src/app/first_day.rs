@@ -24,6 +24,8 @@ const PATIENCE: u32 = 6;
 const LOOK: Duration = Duration::from_secs(1);
 /// What services without any name are called.
 const NAMELESS: &str = "unknown";
+/// What those share for which there is no room.
+const OTHERS: &str = "other";
 
 pub(super) struct Parts {
     pub(super) ledger: Ledger,
@@ -82,6 +84,7 @@ fn report(parts: &Parts, looked: Duration) -> FirstDay {
     };
     let listed =
         |fits: &dyn Fn(&(String, String, Figures)) -> bool| Listed::of(all.iter().filter(|s| fits(s)).map(named));
+    let any_cluster = all.iter().any(|(cluster, ..)| !cluster.is_empty());
     let set = parts.ledger.watches();
     let total = |key| parts.ledger.shards().total(key).matched;
     let mut watches: Vec<(String, u64)> =
@@ -92,7 +95,7 @@ fn report(parts: &Parts, looked: Duration) -> FirstDay {
         seconds: looked.as_secs(),
         lines: all.iter().map(|(.., figures)| figures.lines).sum(),
         services: listed(&|_| true),
-        nameless: listed(&|(cluster, service, _)| cluster.is_empty() || service == NAMELESS),
+        nameless: listed(&|(cluster, service, _)| is_nameless(cluster, service, any_cluster)),
         plain: listed(&|(.., figures)| is_plain(figures)),
         rejected: parts.metrics.lines.with_label_values(&["rejected"]).get(),
         kinds: parts.triage.standing((parts.clock)())["kinds"].as_u64().unwrap_or_default(),
@@ -101,9 +104,33 @@ fn report(parts: &Parts, looked: Duration) -> FirstDay {
     }
 }
 
+/// Where others say a cluster, one that says none is without metadata; hosts and Kubernetes never say one.
+fn is_nameless(cluster: &str, service: &str, any_cluster: bool) -> bool {
+    service == NAMELESS || any_cluster && cluster.is_empty() && service != OTHERS
+}
+
 /// Most of its lines are text in which nothing was recognised.
 fn is_plain(figures: &Figures) -> bool {
     let all: u64 = figures.formats.iter().sum();
     let text = figures.formats.get(Format::Text as usize).copied().unwrap_or_default();
     all > 0 && text.saturating_mul(2) > all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_without_metadata_only_where_others_have_more() {
+        for (cluster, service, any_cluster, is) in [
+            ("prod", "pay", true, false),
+            ("", "pay", true, true),
+            ("", "pay", false, false),
+            ("", "other", true, false),
+            ("", "unknown", false, true),
+            ("prod", "unknown", true, true),
+        ] {
+            assert_eq!(is_nameless(cluster, service, any_cluster), is, "{cluster:?} {service} {any_cluster}");
+        }
+    }
 }
