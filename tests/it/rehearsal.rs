@@ -56,7 +56,7 @@ fn a_webhook_that_works_sends_one_message() {
 
 #[test]
 fn what_slack_refuses_is_told_with_the_step_and_the_next_thing_to_do() {
-    let cases: [(&[Answer], i32, &[&str]); 8] = [
+    let cases: [(&[Answer], i32, &[&str]); 12] = [
         (&[Answer::Refuse("not_in_channel")], 1, &["message", "not_in_channel", "/invite"]),
         (&[Answer::Refuse("channel_not_found")], 1, &["channel_not_found", "check slack.channel"]),
         (&[Answer::Refuse("invalid_auth")], 1, &["invalid_auth", "slack.bot_token: put in a valid one"]),
@@ -72,7 +72,12 @@ fn what_slack_refuses_is_told_with_the_step_and_the_next_thing_to_do() {
             1,
             &["update of the message", "cant_update_message"],
         ),
+        // What answers is not Slack: somebody has to look at the address.
+        (&[Answer::Status(404)], 1, &["status 404", "check slack.api_url", "Do what it says"]),
+        (&[Answer::Status(302)], 1, &["redirects (status 302)", "slack.api_url", "Do what it says"]),
+        (&[Answer::Status(200)], 1, &["was not Slack's", "check slack.api_url", "Do what it says"]),
         (&[Answer::RateLimit { seconds: 30 }], 69, &["a pause", "Try again later"]),
+        (&[Answer::Status(503)], 69, &["a fault at Slack (status 503)", "Try again later"]),
     ];
     for (answers, code, words) in cases {
         let slack = SlackStandIn::start();

@@ -73,7 +73,33 @@ fn judged(sent: Sent) -> (Ended, Option<String>) {
     match sent {
         Sent::Done { .. } => (Ended::Well, None),
         Sent::Dead { reason } => (Ended::Refused, Some(reason)),
-        Sent::Retry { reason, .. } if reason.starts_with(REFUSED) => (Ended::Refused, Some(reason)),
+        Sent::Retry { reason, .. } if is_for_a_person(&reason) => (Ended::Refused, Some(reason)),
         Sent::Retry { reason, .. } => (Ended::Unreachable, Some(reason)),
+    }
+}
+
+/// Trying again mends nothing: Slack refuses, or what answers is not Slack, or a setting is none that can be sent.
+fn is_for_a_person(reason: &str) -> bool {
+    reason.starts_with(REFUSED) || reason.contains("check slack.") || reason.contains("cannot be used as it stands")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_sent_is_for_a_person_to_mend() {
+        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+        let target = SlackTarget::Bot {
+            token: Secret::new("xoxb-1\n2"),
+            channel: "#alerts".to_owned(),
+            // Nothing is sent there.
+            api_url: "http://127.0.0.1:9/api".to_owned(),
+        };
+        let mut told = Vec::new();
+        let ended = rehearse(target, |_, fault| told.push(fault.unwrap_or_default().to_owned())).await;
+        assert_eq!(ended.expect("a client"), Ended::Refused, "{told:?}");
+        assert!(told.len() == 1 && told[0].contains("cannot be used as it stands"), "{told:?}");
     }
 }
