@@ -44,7 +44,7 @@ use around::{Recent, Recents, keep_around};
 use case::book::Book;
 use case::{About, Case};
 use chart::Chart;
-use dossier::{Facts, Firing, Said};
+use dossier::{Cures, Facts, Firing, Said};
 use markdown::Markdown;
 use shelf::{Piece, Shelf};
 use source::{Library, Sought, Source};
@@ -352,6 +352,7 @@ impl Collecting {
                 })
                 .collect(),
             said: said.filter_map(words).collect(),
+            remedies: self.remedies(),
             revisions,
             source,
             keeps_records: self.recents.bounds().records > 0,
@@ -366,6 +367,12 @@ impl Collecting {
 }
 
 impl Collecting {
+    fn remedies(&self) -> Vec<Cures> {
+        let entry = self.library.entry(&self.escalation.cluster, &self.escalation.service);
+        let remedies = entry.map(|entry| entry.descriptor.remedies.clone()).unwrap_or_default();
+        remedies.into_iter().map(|remedy| Cures { remedy: remedy.name, cures: remedy.cures }).collect()
+    }
+
     /// What the source says. Where no line that crossed has a trace, those around may have one.
     fn source(&self, revisions: &[(Redacted, i64)]) -> Source {
         let of = &self.escalation;

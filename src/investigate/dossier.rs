@@ -23,6 +23,9 @@ const NAME_BYTES: usize = 120;
 /// Others shown, of each kind, and watches of which is told what triage said.
 const OTHERS_MAX: usize = 20;
 const SAID_MAX: usize = 5;
+const REMEDY_ROWS_MAX: usize = 40;
+/// Nothing below it proves anything.
+pub const REMEDIES: &str = "Remedies";
 
 /// What is known when it is written. All times are unix milliseconds.
 #[derive(Clone, Debug)]
@@ -46,7 +49,16 @@ pub struct Facts {
     /// Other escalations of the service within an hour, the nearest first.
     pub others: Vec<Escalation>,
     pub said: Vec<Said>,
+    /// What is registered for the service, as an operator worded it. Never an address: that is a credential.
+    pub remedies: Vec<Cures>,
     pub source: Source,
+}
+
+/// A remedy by its name, and what it is registered to cure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cures {
+    pub remedy: String,
+    pub cures: Vec<String>,
 }
 
 /// A watch that fires.
@@ -135,6 +147,7 @@ fn at_level(facts: &Facts, level: Level, max_bytes: usize) -> Markdown {
         left_out.push("what else fired and was escalated".into());
     }
     said(&mut text, facts);
+    remedies(&mut text, facts);
     service(&mut text, facts);
     text.heading("What is not known");
     text.list(&unknown(facts));
@@ -282,6 +295,24 @@ fn said(text: &mut Markdown, facts: &Facts) {
         });
         text.block(&rows.collect::<Vec<_>>());
     }
+}
+
+/// What can be named in a plan. The words of the cures prove nothing: they stand there before anything has happened.
+fn remedies(text: &mut Markdown, facts: &Facts) {
+    if facts.remedies.is_empty() {
+        return;
+    }
+    text.heading(REMEDIES);
+    text.paragraph("Registered for the service, each with what it cures. They are no evidence.");
+    let mut rows: Vec<Row> = Vec::new();
+    for remedy in facts.remedies.iter().take(OTHERS_MAX) {
+        rows.push(("name   ".into(), Redacted::new(&remedy.remedy).one_line().cut(NAME_BYTES)));
+        rows.extend(
+            remedy.cures.iter().map(|cure| ("cures  ".to_owned(), Redacted::new(cure).one_line().cut(NAME_BYTES))),
+        );
+    }
+    rows.truncate(REMEDY_ROWS_MAX);
+    text.block(&rows);
 }
 
 fn service(text: &mut Markdown, facts: &Facts) {

@@ -1,8 +1,11 @@
 //! Dossiers as people read them, and what a log line can do to one: nothing.
 
+use serde_json::json;
+
 use super::super::around::tests::read;
 use super::super::markdown::tests::outside;
 use super::super::source::{Changed, Function, Touched};
+use super::super::verdict::{check, parse};
 use super::*;
 use crate::escalation::investigation::Investigation;
 use crate::ledger::window::Width;
@@ -85,6 +88,7 @@ pub(in crate::investigate) fn facts() -> Facts {
             by: Redacted::new("triage (qwen2.5:3b)"),
             reason: Redacted::new("payments fail"),
         }],
+        remedies: vec![],
         source: Source::default(),
     }
 }
@@ -281,4 +285,20 @@ fn what_is_planned_from_a_dossier_cites_what_stands_in_it() {
     // Revision 42 appeared with the first match.
     assert!(verdict.root_cause.ends_with("It began just after a deploy, which may have changed its settings."));
     assert!(!verdict.evidence.is_empty() && verdict.evidence.iter().all(|e| text.as_str().contains(&e.quote)));
+}
+
+#[test]
+fn a_dossier_names_the_remedies_that_a_plan_may_name_and_their_words_prove_nothing() {
+    let remedies = vec![Cures { remedy: "restart".into(), cures: vec!["connection pool exhausted".into()] }];
+    let text = write(&Facts { remedies, ..facts() }, 64 * 1024);
+    let part = "\n## Remedies\n\nRegistered for the service, each with what it cures. They are no evidence.\n\n```\n\
+                name   restart\ncures  connection pool exhausted\n```\n";
+    assert!(text.as_str().contains(part), "{}", text.as_str());
+    let plan = json!({"action": "restart_service", "reason": "", "remedy": "restart"});
+    let evidence = json!([{"path": null, "line": null, "quote": "connection pool exhausted", "says": "It is."}]);
+    let answer = json!({"root_cause": "The pool.", "confidence": 0.9, "evidence": evidence, "plan": plan});
+    let verdict = parse(&answer.to_string()).expect("a verdict");
+    assert!(!check(&verdict, text.as_str(), None).may_act(), "the cure's words alone");
+    let logged = Facts { around: vec![record(FIRST, true, "connection pool exhausted")], ..facts() };
+    assert!(check(&verdict, write(&logged, 64 * 1024).as_str(), None).may_act(), "a line that says so");
 }

@@ -6,6 +6,7 @@
 //! attacker; it does not show that it means what the verdict says.
 
 use super::{CONFIDENCE_TO_ACT, Evidence, Verdict};
+use crate::investigate::dossier::REMEDIES;
 use crate::investigate::snapshot::Snapshot;
 use crate::redact::Redacted;
 
@@ -18,8 +19,8 @@ const NEAR_LINES: usize = 10;
 /// Places of one quote in one file that are compared with the cited line.
 const PLACES_MAX: usize = 1_000;
 
-/// Blocks under these headings hold what a model said earlier.
-const REPEATED: [&str; 1] = ["What triage said"];
+/// Blocks under these headings hold what a model said earlier, and what an operator registered long before.
+const REPEATED: [&str; 2] = ["What triage said", REMEDIES];
 /// Rows of blocks that do.
 const REPEATED_ROWS: [&str; 1] = ["summary "];
 
