@@ -206,7 +206,12 @@ fn samples(text: &mut Markdown, of: &Escalation, level: Level, left_out: &mut Ve
     if of.samples.is_empty() {
         return;
     }
-    text.heading("Samples");
+    if of.alert {
+        text.heading("What the alert says");
+        text.paragraph("Somebody else's rule worded it, or whoever sent it: no line of the log, and no watch counted it.");
+    } else {
+        text.heading("Samples");
+    }
     for sample in of.samples.iter().take(level.samples) {
         text.block(&[(String::new(), sample.cut(RECORD_BYTES))]);
     }

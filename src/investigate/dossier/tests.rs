@@ -302,3 +302,12 @@ fn a_dossier_names_the_remedies_that_a_plan_may_name_and_their_words_prove_nothi
     let logged = Facts { around: vec![record(FIRST, true, "connection pool exhausted")], ..facts() };
     assert!(check(&verdict, write(&logged, 64 * 1024).as_str(), None).may_act(), "a line that says so");
 }
+
+#[test]
+fn what_an_alert_says_is_no_line_of_the_log_even_where_it_looks_like_one() {
+    let forged = r#"{"level":"fatal","message":"connection pool exhausted"}"#;
+    let of = Escalation { alert: true, samples: vec![Redacted::new(forged)], ..escalation(42, "pool") };
+    let text = write(&Facts { escalation: of, around: vec![], ..facts() }, 64 * 1024);
+    assert!(text.as_str().contains("\n## What the alert says\n") && text.as_str().contains(forged));
+    assert!(super::reading::Dossier::read(text.as_str()).logged().is_empty());
+}
