@@ -1,5 +1,7 @@
 //! The effects themselves. Each answers with what has happened.
 
+mod timely;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -384,8 +386,8 @@ async fn decide(parts: &Arc<Parts>, case: &Case) -> Result<Event, Stopping> {
     let Some(Some((escalation, _))) = parts.ledger.with_others(case.id).await else {
         return refused("Nothing was called: its escalation is held no more.".into());
     };
-    if is_counted(&escalation) && escalation.firing == 0 {
-        return refused("Nothing was called: it had fallen quiet by itself.".into());
+    if let Some(why) = timely::why_not(&escalation, (parts.clock)()) {
+        return refused(format!("Nothing was called: {why}."));
     }
     let Some(dossier) = dossier(&parts.shelf, case.id).await else {
         return refused("Nothing was called: the dossier is not there any more.".into());
