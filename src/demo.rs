@@ -22,7 +22,7 @@ use std::time::Duration;
 use reqwest::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::app::{self, Failure, now_ms};
@@ -46,6 +46,8 @@ const STOP: Duration = Duration::from_secs(1);
 const LONGEST_STORY: Duration = Duration::from_millis(25_500);
 /// and messages that are still on their way then are waited for until here: Slack takes one a second.
 const LAST_MESSAGES: Duration = Duration::from_millis(27_500);
+/// However the receiver is, all is told by then.
+const LONGEST: Duration = Duration::from_secs(60);
 /// Pictures over which lines a second are taken.
 const RATE_PICTURES: usize = 5;
 /// Ticks between two pictures where they are lines that stay.
@@ -66,18 +68,15 @@ pub async fn run(settings: Settings, screen: Screen, stop: impl Future<Output = 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| failed(&e))?;
     let channel = listener.local_addr().map_err(|e| failed(&e))?;
     let (told, messages) = mpsc::channel(MESSAGES);
-    let slack = tokio::spawn(slack::serve(listener, told));
+    let token = Secret::new(format!("xoxb-{:016x}", getrandom::u64().map_err(|e| failed(&e))?));
+    let slack = tokio::spawn(slack::serve(listener, token.clone(), told));
 
     let (ending, mut ended) = watch::channel(false);
     let asked = async move { ended.wait_for(|ended| *ended).await.map(drop).unwrap_or_default() };
     let (bound, address) = oneshot::channel();
     let tell = move |address| bound.send(address).unwrap_or_default();
-    let mut receiver = tokio::spawn(app::run_telling(config(channel), Origin::Defaults, tell, asked));
-    let address = tokio::select! {
-        address = address => address.ok(),
-        _ = &mut receiver => None,
-    };
-    let Some(address) = address else { return Err(failed(&"the receiver did not start")) };
+    let mut receiver = tokio::spawn(app::run_telling(config(channel, token), Origin::Defaults, tell, asked));
+    let address = bound_to(address, &mut receiver).await?;
 
     // Nothing that is set for the machine comes between us and ourselves.
     let client = Client::builder().no_proxy().timeout(PATIENCE).build().map_err(|e| failed(&e))?;
@@ -94,10 +93,13 @@ pub async fn run(settings: Settings, screen: Screen, stop: impl Future<Output = 
         replies: 0,
         counted: VecDeque::new(),
     };
-    // A pipe that nobody reads any more ends it as Ctrl-C does.
     let told = tokio::select! {
-        told = show.tell(settings.stay) => told.unwrap_or(true),
-        () = stop => true,
+        told = show.tell(settings.stay) => told,
+        () = stop => Ok(true),
+        ended = &mut receiver => {
+            show.screen.end().unwrap_or_default();
+            return Err(fallen(ended));
+        }
     };
     show.screen.end().unwrap_or_default();
     ending.send_replace(true);
@@ -105,11 +107,31 @@ pub async fn run(settings: Settings, screen: Screen, stop: impl Future<Output = 
         return Err(failure);
     }
     slack.abort();
-    Ok(told)
+    told
+}
+
+type Receiver = JoinHandle<Result<(), Failure>>;
+
+/// Where the receiver listens, or why it does not.
+async fn bound_to(address: oneshot::Receiver<SocketAddr>, receiver: &mut Receiver) -> Result<SocketAddr, Failure> {
+    match address.await {
+        Ok(address) => Ok(address),
+        // Whoever would tell is gone: it ends, or has ended.
+        Err(_) => Err(fallen(receiver.await)),
+    }
+}
+
+/// Why the receiver has ended that nobody asked to.
+fn fallen(ended: Result<Result<(), Failure>, JoinError>) -> Failure {
+    match ended {
+        Ok(Err(failure)) => failure,
+        Ok(Ok(())) => Failure::Start("the receiver ended in the middle of the demo".to_owned()),
+        Err(error) => Failure::Start(format!("the receiver fell: {error}")),
+    }
 }
 
 /// As a user has it without a configuration, but for time, and for what would leave this process.
-fn config(slack: SocketAddr) -> Config {
+fn config(slack: SocketAddr, token: Secret) -> Config {
     let mut config = Config::default();
     config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.server.drain_seconds = 1;
@@ -120,11 +142,7 @@ fn config(slack: SocketAddr) -> Config {
     config.triage.batch_seconds = 1;
     config.escalation.settle_seconds = 1;
     config.slack = Some(Slack {
-        target: SlackTarget::Bot {
-            token: Secret::new("xoxb-demo"),
-            channel: "#alerts".to_owned(),
-            api_url: format!("http://{slack}/api"),
-        },
+        target: SlackTarget::Bot { token, channel: "#alerts".to_owned(), api_url: format!("http://{slack}/api") },
     });
     config.watches = builtin::rules();
     config.watches.iter_mut().for_each(|rule| rule.window_seconds = WINDOW_SECONDS);
@@ -148,7 +166,19 @@ struct Show {
 }
 
 impl Show {
-    async fn tell(&mut self, stay: bool) -> std::io::Result<bool> {
+    async fn tell(&mut self, stay: bool) -> Result<bool, Failure> {
+        let told = match timeout(LONGEST, self.story(stay)).await {
+            // A pipe that nobody reads any more ends it as Ctrl-C does.
+            Ok(told) => told.unwrap_or(true),
+            Err(_) => return Err(Failure::Start(format!("the demo was not over after {} s", LONGEST.as_secs()))),
+        };
+        if stay {
+            std::future::pending::<()>().await;
+        }
+        Ok(told)
+    }
+
+    async fn story(&mut self, stay: bool) -> std::io::Result<bool> {
         self.screen.say(opening(self.seed))?;
         self.ready().await;
         let (progress, at) = watch::channel(Progress::default());
@@ -184,14 +214,17 @@ impl Show {
             timeout(STOP, &mut fleet.0).await.map(drop).unwrap_or_default();
         }
         let progress = at.borrow().clone();
-        let last = self.look.look().await.unwrap_or_default();
-        self.news(&last)?;
-        self.screen.end()?;
-        self.screen.say(self.summary(&progress, &last, stay))?;
-        if stay {
-            std::future::pending::<()>().await;
+        // One that a busy machine spoils says nothing yet.
+        let last = match self.look.look().await {
+            Some(last) => Some(last),
+            None => self.look.look().await,
+        };
+        if let Some(last) = &last {
+            self.news(last)?;
         }
-        Ok(last.lines() == progress.sent && progress.refused == 0)
+        self.screen.end()?;
+        self.screen.say(self.summary(&progress, last.as_ref(), stay))?;
+        Ok(is_sound(&progress, last.as_ref()))
     }
 
     async fn ready(&self) {
@@ -259,22 +292,42 @@ impl Show {
         if rows.is_empty() { Ok(()) } else { self.screen.say(rows) }
     }
 
-    fn summary(&self, progress: &Progress, last: &Picture, stay: bool) -> Vec<Row> {
+    /// `last`: `None`, the receiver did not answer any more.
+    fn summary(&self, progress: &Progress, last: Option<&Picture>, stay: bool) -> Vec<Row> {
+        let head = format!("That was all, in {:.1} s (--seed {}).", self.began.elapsed().as_secs_f64(), self.seed);
+        let mut rows = vec![Row::new(), Row::of(Ink::Bold, head)];
+        match last {
+            Some(last) => self.figures(progress, last, &mut rows),
+            None => {
+                let sent = thousands(progress.sent);
+                let told = format!("{sent} lines were sent; what was counted cannot be told: the receiver is silent.");
+                rows.extend(Row::of(Ink::Yellow, told).wrapped(78, 2));
+            }
+        }
+        if !is_sound(progress, last) {
+            let told = "What was counted is not what was sent: that is a fault of ours, please report it.";
+            rows.push(Row::of(Ink::Red, told));
+        }
+        if progress.cut_short {
+            rows.extend(Row::of(Ink::Yellow, "This machine is busy: the story was cut short.").wrapped(78, 2));
+        }
+        rows.push(Row::new());
+        self.next(stay, &mut rows);
+        rows
+    }
+
+    fn figures(&self, progress: &Progress, last: &Picture, rows: &mut Vec<Row>) {
         let outcomes: Vec<String> = last
             .outcomes
             .iter()
             .filter(|(_, lines)| **lines > 0)
             .map(|(outcome, lines)| format!("{} {outcome}", thousands(*lines)))
             .collect();
-        let sure = last.lines() == progress.sent && progress.refused == 0;
         let judged = |outcome: &str| last.verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
         let (ignored, watched) = (judged("ignore"), judged("watch") + judged("investigate"));
         let others = last.verdicts.len() - ignored - watched;
         let row =
             |name: &str, text: String| Row::of(Ink::Dim, format!("  {name:<9}")).and(Ink::Plain, text).wrapped(78, 11);
-        let mut rows = vec![Row::new()];
-        let head = format!("That was all, in {:.1} s (--seed {}).", self.began.elapsed().as_secs_f64(), self.seed);
-        rows.push(Row::of(Ink::Bold, head));
         rows.extend(row(
             "lines",
             format!("{} sent, {} counted: {}", thousands(progress.sent), thousands(last.lines()), outcomes.join(", ")),
@@ -301,14 +354,9 @@ impl Show {
             let said = format!("{} still: made by triage, with windows of minutes", firing.join(", "));
             rows.extend(row("firing", said));
         }
-        if !sure {
-            let told = "What was counted is not what was sent: that is a fault of ours, please report it.";
-            rows.push(Row::of(Ink::Red, told));
-        }
-        if progress.cut_short {
-            rows.extend(Row::of(Ink::Yellow, "This machine is busy: the story was cut short.").wrapped(78, 2));
-        }
-        rows.push(Row::new());
+    }
+
+    fn next(&self, stay: bool, rows: &mut Vec<Row>) {
         if stay {
             let address = self.address;
             rows.push(Row::of(Ink::Bold, format!("It still listens on http://{address} (--stay); Ctrl-C ends it:")));
@@ -316,7 +364,7 @@ impl Show {
                 Row::of(Ink::Cyan, format!("  curl {address}/watches"))
                     .and(Ink::Dim, "     also /triage /status /metrics"),
             );
-            return rows;
+            return;
         }
         rows.push(Row::of(Ink::Bold, "Next, with your own lines:"));
         rows.push(
@@ -327,8 +375,12 @@ impl Show {
             Row::of(Ink::Cyan, "  emberwatch")
                 .and(Ink::Dim, "                receive on 127.0.0.1:8080; docs/fluent-bit.md"),
         );
-        rows
     }
+}
+
+/// As far as anybody can say, all that was sent was counted.
+fn is_sound(progress: &Progress, last: Option<&Picture>) -> bool {
+    progress.refused == 0 && last.is_none_or(|last| last.lines() == progress.sent)
 }
 
 fn opening(seed: u64) -> Vec<Row> {
@@ -400,5 +452,63 @@ struct EndsWithUs(JoinHandle<()>);
 impl Drop for EndsWithUs {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receiver_that_fails_before_it_is_bound_says_why() {
+        let (bound, address) = oneshot::channel();
+        let mut receiver: Receiver = tokio::spawn(async move {
+            drop(bound);
+            Err(Failure::Writer)
+        });
+        let failure = bound_to(address, &mut receiver).await.expect_err("it is not bound");
+        assert_eq!(failure.to_string(), Failure::Writer.to_string());
+    }
+
+    /// At an address where nobody listens.
+    async fn show() -> Show {
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = nobody.local_addr().expect("an address");
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+        Show {
+            seed: 1,
+            began: Instant::now(),
+            address,
+            look: Look::new(client.clone(), address),
+            client,
+            screen: Screen::new(Box::new(std::io::sink()), false, || None),
+            messages: mpsc::channel(1).1,
+            verdicts: 0,
+            threads: 0,
+            replies: 0,
+            counted: VecDeque::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_answers_the_story_ends_all_the_same() {
+        let mut show = show().await;
+        // Nothing was taken: not what was promised, or not told in time.
+        assert!(!matches!(show.tell(false).await, Ok(true)));
+        assert!(show.began.elapsed() <= LONGEST + PATIENCE, "{:?}", show.began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_last_look_that_fails_is_no_fault_of_ours_and_a_line_that_is_missing_is() {
+        let show = show().await;
+        let progress = Progress { sent: 1_234, ..Progress::default() };
+        let text = |last: Option<&Picture>| -> String {
+            show.summary(&progress, last, false).iter().map(|row| row.paint(false) + "\n").collect()
+        };
+        let silent = text(None);
+        assert!(silent.contains("1,234 lines were sent; what was counted cannot be told"), "{silent}");
+        assert!(!silent.contains("fault of ours") && is_sound(&progress, None), "{silent}");
+        let fewer = Picture { outcomes: [("matched".to_owned(), 1_233)].into(), ..Picture::default() };
+        assert!(text(Some(&fewer)).contains("a fault of ours") && !is_sound(&progress, Some(&fewer)));
     }
 }

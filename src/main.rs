@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 use emberwatch::app::{self, Failure};
 use emberwatch::config::{self, Config, LogFormat, Origin, Sources, defaults, foreign};
-use emberwatch::demo::{self, screen::Screen};
+use emberwatch::demo::{self, screen::Screen, screen::is_plain};
 use emberwatch::fault::Faults;
 use emberwatch::fluent_bit::{self, Receiver};
 use emberwatch::notify::slack::SlackTarget;
@@ -165,8 +165,7 @@ fn main() -> ExitCode {
         cwd: std::env::current_dir().unwrap_or_default(),
     };
     if let Some(Command::Demo { seed, stay, plain }) = arguments.command {
-        let plain =
-            plain || sources.env.contains_key("NO_COLOR") || sources.env.get("TERM").is_some_and(|t| t == "dumb");
+        let plain = plain || is_plain(&sources.env);
         return demo(demo::Settings { seed, stay }, Screen::stdout(plain));
     }
     let (config, origin) = match config::load(&sources) {
@@ -261,6 +260,9 @@ fn replay(config: &Config, arguments: Replay) -> ExitCode {
         signals.spawn(async move {
             asked_to_stop().await;
             stop.store(true, Ordering::Relaxed);
+            // Asked again, nobody wants the report.
+            asked_to_stop().await;
+            std::process::exit(EXIT_INTERRUPTED);
         });
     }
     let replayed = replay::run(config, &options, &stop, app::now_ms());
@@ -289,6 +291,9 @@ fn replay(config: &Config, arguments: Replay) -> ExitCode {
         }
     }
 }
+
+/// As a shell tells of who ended by Ctrl-C.
+const EXIT_INTERRUPTED: i32 = 130;
 
 /// A time as it is given on the command line; a date alone is its midnight.
 fn moment(text: &str) -> Result<i64, String> {

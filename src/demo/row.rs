@@ -1,6 +1,7 @@
 //! A row of the screen: pieces of text with their ink, measured in columns.
 //!
-//! Nothing here writes an escape code unless it is asked to paint.
+//! Nothing here writes an escape code unless it is asked to paint, and none comes in with a text: everybody on this
+//! machine can send the demo a line.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
@@ -40,7 +41,11 @@ impl Row {
     }
 
     pub(super) fn and(mut self, ink: Ink, text: impl Into<String>) -> Row {
-        self.0.push((ink, text.into()));
+        let text: String = text.into();
+        self.0.push((
+            ink,
+            if text.chars().all(is_plain) { text } else { text.replace(|c: char| !is_plain(c), "\u{fffd}") },
+        ));
         self
     }
 
@@ -116,6 +121,11 @@ impl Row {
     }
 }
 
+/// Neither a control character nor one that turns the direction of a row.
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Of a terminal. Exact for what we print: ASCII, frames, and the signs that messages begin with.
 pub(super) fn columns(text: &str) -> usize {
     text.chars().map(width).sum()
@@ -140,6 +150,15 @@ mod tests {
         assert_eq!(row.clone().cut(16).paint(false), "🔴 [E1] critical");
         assert_eq!(row.clone().cut(10).paint(false), "🔴 [E1] c…");
         assert_eq!(row.cut(2).paint(false), "…");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_no_text() {
+        let row = Row::of(Ink::Plain, "a\u{1b}]0;x\u{7}b").and(Ink::Red, "\u{9b}2J\u{202e}\r\n");
+        assert_eq!(row.columns(), 13);
+        assert_eq!(row.paint(false), "a\u{fffd}]0;x\u{fffd}b\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}");
+        let painted = Row::of(Ink::Red, "\u{1b}[0m").paint(true);
+        assert_eq!(painted, "\u{1b}[31m\u{fffd}[0m\u{1b}[0m", "only our own");
     }
 
     #[test]

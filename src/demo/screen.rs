@@ -3,6 +3,7 @@
 //! Live, the cursor moves and colours are used. Plain (a pipe, NO_COLOR, a terminal that can neither), there are
 //! only lines, each at most 80 columns, and no escape code at all.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::look::{Bar, Picture};
@@ -26,6 +27,13 @@ pub struct Screen {
     live: bool,
     /// The rows under all others, drawn last.
     picture: Vec<String>,
+}
+
+/// Whether this environment wants neither colour nor moving pictures.
+pub fn is_plain(env: &BTreeMap<String, String>) -> bool {
+    let says = |name: &str, fits: fn(&str) -> bool| env.get(name).is_some_and(|value| fits(value));
+    // Empty is as good as not set.
+    says("NO_COLOR", |value| !value.is_empty()) || says("TERM", |value| value == "dumb")
 }
 
 /// One moment.
@@ -247,6 +255,26 @@ mod tests {
     /// Without escape codes.
     fn bare(text: &str) -> String {
         regex::Regex::new("\u{1b}\\[[?0-9;]*[A-Za-z]").expect("a pattern").replace_all(text, "").into_owned()
+    }
+
+    #[test]
+    fn an_empty_no_color_is_none() {
+        for (name, value, is) in
+            [("NO_COLOR", "1", true), ("NO_COLOR", "", false), ("TERM", "dumb", true), ("TERM", "xterm", false)]
+        {
+            assert_eq!(is_plain(&[(name.to_owned(), value.to_owned())].into()), is, "{name}={value}");
+        }
+        assert!(!is_plain(&BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_service_that_is_called_an_escape_code_shows_none() {
+        let rates = [("\u{1b}[2Jx".to_owned(), 1)];
+        let picture = Picture::default();
+        let moment = Moment { seconds: 1.0, of_seconds: 2.0, told: "", picture: &picture, rates: &rates };
+        for rows in [plain(&moment), live(&moment, 80), live(&moment, 40)] {
+            assert!(rows.iter().all(|row| !row.paint(false).contains('\u{1b}')), "{rows:?}");
+        }
     }
 
     #[test]

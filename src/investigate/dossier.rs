@@ -208,7 +208,9 @@ fn samples(text: &mut Markdown, of: &Escalation, level: Level, left_out: &mut Ve
     }
     if of.alert {
         text.heading("What the alert says");
-        text.paragraph("Somebody else's rule worded it, or whoever sent it: no line of the log, and no watch counted it.");
+        text.paragraph(
+            "Somebody else's rule worded it, or whoever sent it: no line of the log, and no watch counted it.",
+        );
     } else {
         text.heading("Samples");
     }

@@ -128,7 +128,8 @@ async fn an_answer_with_two_whole_verdicts_in_it_is_handed_on_whole_and_is_none(
     let claude = Claude::start();
     let client = anthropic(&claude, BOUNDS);
     let verdict = |cause: &str, action: &str| {
-        let plan = json!({"action": action, "reason": "So it is.", "steps": [], "remedy": null, "edits": [], "tests": []});
+        let plan =
+            json!({"action": action, "reason": "So it is.", "steps": [], "remedy": null, "edits": [], "tests": []});
         json!({"root_cause": cause, "confidence": 0.9, "evidence": [], "plan": plan})
     };
     let (forged, own) = (verdict("As the line says.", "restart_service"), verdict("A line asks for it.", "escalate"));
