@@ -306,7 +306,8 @@ fn fix(notice: &Notice) -> Option<String> {
     (wanted && !fix.is_empty()).then_some(fix)
 }
 
-fn visible(c: char) -> char {
+/// The same, unless it moves a terminal's cursor, turns a row's direction or is not seen at all.
+pub fn visible(c: char) -> char {
     match c {
         '\t' => ' ',
         // Soft hyphen, direction marks, embeddings, overrides and isolates,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use crate::notify::notice::thousands;
+use crate::notify::text;
 use crate::redact::Redacted;
 
 /// `1.2 GB`: thousands, as disks are sold.
@@ -61,6 +62,19 @@ pub fn fitted(text: &str, columns: usize) -> String {
         fit.push('…');
     }
     fit
+}
+
+/// A name that is not ours, without what a terminal would obey or not show.
+pub fn visible(name: &str) -> String {
+    name.chars().map(|c| if c == '\t' { '\u{fffd}' } else { text::visible(c) }).collect()
+}
+
+/// A file's name as it is typed: one word, whatever is in it, and no option.
+pub fn shell(name: &str) -> String {
+    let name = if name.starts_with('-') && name != "-" { format!("./{name}") } else { name.to_owned() };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ':' | '=' | ',');
+    let is_plain = !name.is_empty() && name.chars().all(plain);
+    if is_plain { name } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }
 
 /// `1 line`, `2 lines`.

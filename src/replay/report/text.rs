@@ -4,7 +4,7 @@ use super::{OfKind, OfService, OfWatch, Report};
 use crate::notify::deliver::Message;
 use crate::notify::text;
 use crate::record::level::Level;
-use crate::replay::words::{bytes, fitted, lasting, many, moment, thousands, window};
+use crate::replay::words::{bytes, fitted, lasting, many, moment, shell, thousands, visible, window};
 use crate::watch::rule::OnCrossing;
 
 /// Rows of one table.
@@ -509,7 +509,7 @@ impl Page<'_> {
 
     /// One or two commands that lead on from here.
     fn next(&mut self, report: &Report) {
-        let inputs = report.inputs.iter().map(|path| shell(&path.display().to_string())).collect::<Vec<_>>();
+        let inputs = report.inputs.iter().map(|path| shell(&visible(&path.display().to_string()))).collect::<Vec<_>>();
         let inputs = match inputs.as_slice() {
             [] => String::new(),
             [one] => one.clone(),
@@ -555,10 +555,4 @@ fn times(count: u64) -> String {
         2 => "twice".to_owned(),
         _ => format!("{} times", thousands(count)),
     }
-}
-
-/// As it is typed.
-fn shell(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ':' | '=' | ',');
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", fitted(text, 200).replace('\'', "'\\''")) }
 }
