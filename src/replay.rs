@@ -19,6 +19,7 @@ pub mod stamp;
 pub mod words;
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -44,8 +45,8 @@ use source::{Shared, Source, tag_of};
 const LOOK_EVERY: u64 = 1_024;
 /// Files whose odd times are told one by one.
 const ODDITIES_MAX: usize = 1_000;
-/// Blocks of standard input that wait.
-const STDIN_BLOCKS: usize = 8;
+/// Blocks of a pipe that wait.
+const PIPE_BLOCKS: usize = 8;
 
 pub struct Options {
     /// Files, folders, and `-`.
@@ -114,9 +115,15 @@ struct Reading {
 impl Reading {
     fn open(&mut self, place: usize) -> Option<Source> {
         let file = self.files.get(place)?;
+        let stop = self.shared.stop.clone();
         let reader: io::Result<Box<dyn Read>> = match &file.path {
-            Some(path) => std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
-            None => Ok(Box::new(Piped::stdin(self.shared.stop.clone()))),
+            Some(path) if file.is_regular => File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
+            // Even opening it waits until somebody writes.
+            Some(path) => {
+                let path = path.clone();
+                Ok(Box::new(Piped::of(move || File::open(path), stop)))
+            }
+            None => Ok(Box::new(Piped::of(|| Ok(io::stdin()), stop))),
         };
         match reader.and_then(Bytes::new) {
             Ok(bytes) => {
@@ -130,7 +137,7 @@ impl Reading {
         }
     }
 
-    /// A first look at each file: when it begins. As many stay open as may be; standard input always.
+    /// A first look at each file: when it begins. What may be open at once stays open, and what cannot be opened twice.
     fn firsts(&mut self, totals: &mut Totals) -> Vec<Option<i64>> {
         use merge::Stream;
         let mut firsts = Vec::new();
@@ -142,7 +149,7 @@ impl Reading {
                 if let Some(source) = source.take() {
                     self.ended(place, &source, totals);
                 }
-            } else if place >= OPEN_MAX && self.files.get(place).is_some_and(|file| file.path.is_some()) {
+            } else if self.files.len() > OPEN_MAX && self.files.get(place).is_some_and(|file| file.is_regular) {
                 source = None;
             }
             self.kept.push(source);
@@ -162,9 +169,9 @@ impl Reading {
 
     fn ended(&mut self, place: usize, source: &Source, totals: &mut Totals) {
         let name = self.files.get(place).map(|file| file.name.clone()).unwrap_or_default();
-        totals.files += 1;
         totals.bytes += source.decoded;
-        totals.taken += source.taken();
+        totals.taken += source.taken;
+        totals.whole += u64::from(!source.stopped && source.broken.is_none());
         if let Some(why) = &source.broken {
             self.passed.push(Passed { file: name.clone(), why: why.clone() });
         }
@@ -183,7 +190,8 @@ impl Reading {
 
 #[derive(Default)]
 struct Totals {
-    files: u64,
+    /// Files that were read to their end.
+    whole: u64,
     /// Decompressed.
     bytes: u64,
     /// From the disk.
@@ -209,7 +217,7 @@ async fn replay(config: &Config, options: &Options, base: Vec<Watch>, mut readin
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let taken: u64 = merge.open().map(|source| source.taken()).sum();
+            let taken: u64 = merge.open().map(|source| source.taken).sum();
             progress.at(totals.taken + taken, lines);
         }
         let shared = reading.shared.clone();
@@ -259,8 +267,10 @@ async fn replay(config: &Config, options: &Options, base: Vec<Watch>, mut readin
     let left: Vec<Source> = merge.into_open();
     for source in &left {
         totals.bytes += source.decoded;
-        totals.taken += source.taken();
+        totals.taken += source.taken;
     }
+    // Those that were never begun, too.
+    let unread = (reading.files.len() as u64).saturating_sub(totals.whole);
     progress.end();
     let ended = match drive {
         Some(drive) => Some(drive.end().await),
@@ -275,7 +285,7 @@ async fn replay(config: &Config, options: &Options, base: Vec<Watch>, mut readin
         oddities: totals.oddities,
         held_up,
         interrupted,
-        unread: if interrupted { left.len() as u64 } else { 0 },
+        unread: if interrupted { unread } else { 0 },
         seconds: begun.elapsed().as_secs_f64(),
         gathered,
         ended,
@@ -284,7 +294,8 @@ async fn replay(config: &Config, options: &Options, base: Vec<Watch>, mut readin
     }))
 }
 
-/// Standard input, read by a thread of its own: whoever waits for it can be told to stop.
+/// Standard input, or a pipe with a name, opened and read by a thread of its own: whoever waits for it can be told to
+/// stop.
 struct Piped {
     blocks: Receiver<io::Result<Vec<u8>>>,
     block: Vec<u8>,
@@ -293,14 +304,17 @@ struct Piped {
 }
 
 impl Piped {
-    fn stdin(stop: Arc<AtomicBool>) -> Piped {
-        let (send, blocks) = sync_channel(STDIN_BLOCKS);
+    fn of<R: Read>(open: impl FnOnce() -> io::Result<R> + Send + 'static, stop: Arc<AtomicBool>) -> Piped {
+        let (send, blocks) = sync_channel(PIPE_BLOCKS);
         // It ends with its input, or when nobody takes what it has read.
         std::thread::spawn(move || {
-            let mut stdin = io::stdin().lock();
+            let mut input = match open() {
+                Ok(input) => input,
+                Err(error) => return send.send(Err(error)).unwrap_or_default(),
+            };
             loop {
                 let mut block = vec![0; 64 * 1024];
-                let read = stdin.read(&mut block).map(|bytes| {
+                let read = input.read(&mut block).map(|bytes| {
                     block.truncate(bytes);
                     block
                 });
@@ -335,5 +349,38 @@ impl Read for Piped {
         }
         self.at += bytes;
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(inputs: Vec<PathBuf>) -> Options {
+        Options {
+            inputs,
+            rules: Vec::new(),
+            builtin: false,
+            since_ms: None,
+            until_ms: None,
+            service: None,
+            quiet: true,
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_into_keeps_nobody_and_what_was_not_read_is_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
+        assert!(made.expect("running mkfifo").success());
+        for name in ["a.log", "b.log"] {
+            std::fs::write(at(name), "2025-10-01 08:12:00 a\n").expect("written");
+        }
+        let stop = Arc::new(AtomicBool::new(true));
+        let inputs = ["pipe", "a.log", "b.log"].map(at).to_vec();
+        let report = run(&Config::default(), &options(inputs), &stop, 0).expect("a report");
+        assert_eq!((report.interrupted, report.unread, report.lines), (true, 3, 0));
+        assert!(report.passed.is_empty(), "{:?}", report.passed);
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use super::words::{shell, visible};
 use crate::ingest::decode::{Decoder, Encoding, Fed};
 
 /// Files of one run: each is looked into before anything is counted.
@@ -17,6 +18,8 @@ pub const FILES_MAX: usize = 10_000;
 const DEPTH_MAX: usize = 32;
 /// Bytes taken from a file at once.
 const BLOCK: usize = 128 * 1024;
+/// What the library says of a frame whose window is larger than we allow.
+const ZSTD_WIDE: &str = "requires too much memory";
 /// First bytes that tell what a file is.
 const HEAD: usize = 4096;
 
@@ -27,7 +30,9 @@ pub const STDIN: &str = "-";
 pub struct Found {
     /// `None`: standard input.
     pub path: Option<PathBuf>,
-    /// As people see it.
+    /// Neither a pipe nor anything else that can be read once only, or waits.
+    pub is_regular: bool,
+    /// As people see it: without what a terminal would obey.
     pub name: String,
     /// On the disk; 0 where nobody knows.
     pub bytes: u64,
@@ -59,12 +64,12 @@ pub fn find(named: &[PathBuf]) -> Result<(Vec<Found>, Vec<Passed>), NoInput> {
     for path in named {
         if path.as_os_str() == STDIN {
             if !found.iter().any(|f: &Found| f.path.is_none()) {
-                found.push(Found { path: None, name: STDIN.into(), bytes: 0, modified_ms: None });
+                found.push(Found { path: None, is_regular: false, name: STDIN.into(), bytes: 0, modified_ms: None });
             }
             continue;
         }
         let unreadable = |error: io::Error| NoInput::Unreadable {
-            file: path.display().to_string(),
+            file: shown(path),
             why: match error.kind() {
                 io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
                 _ => error.to_string(),
@@ -84,11 +89,11 @@ pub fn find(named: &[PathBuf]) -> Result<(Vec<Found>, Vec<Passed>), NoInput> {
         let before = found.len();
         walk(path, 0, &mut found, &mut passed, &mut seen)?;
         if found.len() == before && passed.is_empty() {
-            return Err(NoInput::Empty(path.display().to_string()));
+            return Err(NoInput::Empty(shown(path)));
         }
     }
     if found.len() > FILES_MAX {
-        return Err(NoInput::Many { file: named.first().map(|p| p.display().to_string()).unwrap_or_default() });
+        return Err(NoInput::Many { file: named.first().map(|path| shown(path)).unwrap_or_default() });
     }
     Ok((found, passed))
 }
@@ -111,7 +116,7 @@ fn walk(
     for entry in entries.flatten() {
         paths.push(entry.path());
         if paths.len() > FILES_MAX {
-            return Err(NoInput::Many { file: folder.display().to_string() });
+            return Err(NoInput::Many { file: shown(folder) });
         }
     }
     paths.sort();
@@ -125,7 +130,7 @@ fn walk(
             Ok(about) if about.is_dir() => walk(&path, depth + 1, found, passed, seen)?,
             Ok(about) if about.is_file() => {
                 if found.len() >= FILES_MAX {
-                    return Err(NoInput::Many { file: folder.display().to_string() });
+                    return Err(NoInput::Many { file: shown(folder) });
                 }
                 if seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
                     found.push(of(&path, &about));
@@ -139,15 +144,21 @@ fn walk(
 
 fn pass(passed: &mut Vec<Passed>, path: &Path, why: String) {
     if passed.len() < FILES_MAX {
-        passed.push(Passed { file: path.display().to_string(), why });
+        passed.push(Passed { file: shown(path), why });
     }
+}
+
+/// Whoever writes logs may name their files, too.
+fn shown(path: &Path) -> String {
+    visible(&path.display().to_string())
 }
 
 fn of(path: &Path, about: &std::fs::Metadata) -> Found {
     let modified = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     Found {
         path: Some(path.to_owned()),
-        name: path.display().to_string(),
+        is_regular: about.is_file(),
+        name: shown(path),
         bytes: if about.is_file() { about.len() } else { 0 },
         modified_ms: modified.and_then(|since| i64::try_from(since.as_millis()).ok()),
     }
@@ -241,6 +252,10 @@ impl Bytes {
     }
 
     fn broken(&self, error: &io::Error) -> String {
+        if self.encoding == Encoding::Zstd && error.to_string().contains(ZSTD_WIDE) {
+            return "its zstd has a window of more than 8 MiB; try: zstd -dc --long=31 FILE | emberwatch replay -"
+                .into();
+        }
         let name = self.encoding.as_str();
         format!("its {name} breaks off or is damaged ({error}); what came before it was read")
     }
@@ -249,7 +264,7 @@ impl Bytes {
 /// What a file is whose first (decompressed) bytes are no lines; with the command that makes lines of it.
 pub fn no_lines(head: &[u8], name: &str) -> Option<String> {
     let by = |what: &str, command: &str| Some(format!("{what}; try: {command} | emberwatch replay -"));
-    let quoted = if name == STDIN { "FILE" } else { name };
+    let quoted = if name == STDIN { "FILE".to_owned() } else { shell(name) };
     match head {
         [b'B', b'Z', b'h', b'1'..=b'9', ..] => by("bzip2", &format!("bzip2 -dc {quoted}")),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => by("xz", &format!("xz -dc {quoted}")),
@@ -309,6 +324,41 @@ mod tests {
         assert_eq!(passed.len(), 2, "{passed:?}");
         let missing = find(&[at("none")]).expect_err("missing");
         assert!(missing.to_string().contains("there is no such file"), "{missing}");
+    }
+
+    #[test]
+    fn a_name_of_a_file_neither_moves_a_terminal_nor_adds_to_a_command() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let name = std::ffi::OsStr::from_bytes(b"a\x1b[2J\xe2\x80\xae;rm -rf $HOME'\n.log");
+        std::fs::write(folder.path().join(name), "x\n").expect("written");
+        let (found, _) = find(&[folder.path().to_owned()]).expect("found");
+        let shown = &found[0].name;
+        assert!(shown.ends_with("a\u{fffd}[2J\u{fffd};rm -rf $HOME'\u{fffd}.log"), "{shown:?}");
+        let why = no_lines(b"BZh91AY", shown).unwrap_or_default();
+        assert!(why.contains(";rm -rf $HOME'\\''\u{fffd}.log' | emberwatch"), "{why}");
+        assert!(no_lines(b"BZh91AY", "-rf").unwrap_or_default().contains("bzip2 -dc ./-rf |"));
+        assert!(no_lines(b"BZh91AY", STDIN).unwrap_or_default().contains("bzip2 -dc FILE |"));
+        let missing = find(&[folder.path().join(std::ffi::OsStr::from_bytes(b"\x1b]0;x\x07"))]).expect_err("missing");
+        assert!(!missing.to_string().contains(char::is_control), "{missing:?}");
+    }
+
+    #[test]
+    fn a_zstd_window_that_is_too_wide_is_told_with_the_command_for_it() {
+        let mut packed = zstd::stream::Encoder::new(Vec::new(), 1).expect("packed");
+        packed.long_distance_matching(true).expect("set");
+        packed.window_log(27).expect("set");
+        io::copy(&mut io::repeat(b'x').take(1 << 20), &mut packed).expect("packed");
+        let packed = packed.finish().expect("packed");
+        let mut bytes = Bytes::new(Box::new(io::Cursor::new(packed))).expect("a decoder");
+        let why = loop {
+            match bytes.step(|_| ()) {
+                Step::More => {}
+                Step::End => break String::new(),
+                Step::Broken(why) => break why,
+            }
+        };
+        assert!(why.contains("zstd -dc --long=31 FILE | emberwatch replay -"), "{why}");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! handed on all the same, for the receiver's own reader to reject.
 //!
 //! The time of a line is its record's; of a line without one the last that its file told; before the first the first
-//! one; in a file that tells none when that was last written. A time far ahead of both its neighbours is no time.
+//! one; in a file that tells none when that was last written. A time far ahead of both its neighbours is no time, nor are
+//! two in a row.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -25,12 +26,14 @@ use crate::record::kubernetes;
 use crate::record::naming::Naming;
 use crate::record::{Delivery, Piece, Reader, Record};
 
-/// Bytes of lines held while none has told a time.
+/// Bytes of lines, and of what is known of them, held while none has told a time.
 const WAIT_MAX: usize = 1024 * 1024;
 /// Bytes that are asked what the file is.
 const HEAD: usize = 4096;
 /// Pieces read in one go.
 const STEPS_MAX: usize = 256;
+/// After so many lines in a row that tell no time the last one is that of none of them: no trace is longer.
+const SILENT_MAX: u64 = 256;
 /// So far ahead of the line before and the line after it, a time is none. Milliseconds.
 const AHEAD_MS: i64 = 900_000;
 /// Logs of before 2000 are none: 2000-01-01T00:00:00Z.
@@ -104,14 +107,22 @@ pub struct Source {
     text: u64,
     /// Times stood where a line opens: then others within a line are not its own.
     opens: bool,
+    /// The first two that lines told.
+    firsts_ms: [Option<i64>; 2],
     /// Of the last line that told one.
     last_ms: Option<i64>,
+    /// Lines since then.
+    silent: u64,
     /// For lines of a file that tells no time, and the end of years that dates leave out.
     written_ms: i64,
     pub oddities: Oddities,
     /// Why the rest of it was not read.
     pub broken: Option<String>,
+    /// Somebody had enough before it ended.
+    pub stopped: bool,
     pub decoded: u64,
+    /// Bytes taken from the disk.
+    pub taken: u64,
 }
 
 /// A line that is next.
@@ -119,7 +130,7 @@ pub struct Next<'s> {
     pub line: Line<'s>,
     pub seen: Seen,
     pub tag: &'s [u8],
-    /// No line of its file has told a time.
+    /// No line of its file has told a time, or none for long.
     pub is_timeless: bool,
 }
 
@@ -145,31 +156,38 @@ impl Source {
             json: 0,
             text: 0,
             opens: false,
+            firsts_ms: [None; 2],
             last_ms: None,
+            silent: 0,
             written_ms: file.modified_ms.unwrap_or(now_ms),
             oddities: Oddities::default(),
             broken: None,
+            stopped: false,
             decoded: 0,
+            taken: 0,
         }
     }
 
-    /// Bytes taken from the disk.
-    pub fn taken(&self) -> u64 {
-        self.bytes.as_ref().map_or(0, |bytes| bytes.taken)
+    /// Bytes that are held. Blank lines have no text, but each is known of.
+    fn held(&self) -> usize {
+        self.store.len() + self.items.len() * size_of::<Item>()
     }
 
     fn next_time(&mut self) -> Option<i64> {
         if self.last_ms.is_none() {
-            // The first time is that of the lines before it, too.
-            while !self.items.iter().any(|i| i.time_ms.is_some()) && self.store.len() < WAIT_MAX && self.fill() {}
-            self.last_ms = self.items.iter().find_map(|item| item.time_ms);
+            // The first time is that of the lines before it, too; unless the second says that it was a wrong clock's.
+            while self.firsts_ms[1].is_none() && self.held() < WAIT_MAX && self.fill() {}
+            self.last_ms = match self.firsts_ms {
+                [Some(first), Some(second)] if first > second.saturating_add(AHEAD_MS) => Some(second),
+                [first, _] => first,
+            };
         }
         while self.items.is_empty() && self.fill() {}
         let item = *self.items.front()?;
         let (Some(at), Some(last)) = (item.time_ms, self.last_ms) else {
             return Some(self.last_ms.unwrap_or(self.written_ms));
         };
-        if at > last.saturating_add(AHEAD_MS) && self.is_alone(at) {
+        if at > last.saturating_add(AHEAD_MS) && self.is_alone(at, last) {
             self.oddities.ahead += 1;
             if let Some(front) = self.items.front_mut() {
                 front.time_ms = None;
@@ -179,11 +197,25 @@ impl Source {
         Some(at)
     }
 
-    /// Whether what follows is back where it was before.
-    fn is_alone(&mut self, at: i64) -> bool {
-        let next = |items: &VecDeque<Item>| items.iter().skip(1).find_map(|item| item.time_ms);
-        while next(&self.items).is_none() && self.store.len() < WAIT_MAX && self.fill() {}
-        next(&self.items).is_some_and(|next| next < at - AHEAD_MS)
+    /// Whether what follows is back where it was before, at once or after one more that is far ahead.
+    fn is_alone(&mut self, at: i64, last: i64) -> bool {
+        let (mut place, mut one_more) = (1, false);
+        loop {
+            while let Some(item) = self.items.get(place) {
+                place += 1;
+                let Some(next) = item.time_ms else { continue };
+                if next < at.saturating_sub(AHEAD_MS) {
+                    return true;
+                }
+                if one_more || next <= last.saturating_add(AHEAD_MS) {
+                    return false;
+                }
+                one_more = true;
+            }
+            if self.held() >= WAIT_MAX || !self.fill() {
+                return false;
+            }
+        }
     }
 
     /// Takes the next line, of the time that [`Source::time`] has just told.
@@ -195,16 +227,19 @@ impl Source {
                 if self.last_ms.is_some_and(|last| time_ms < last - BEHIND_MS) {
                     self.oddities.backwards += 1;
                 }
-                self.last_ms = Some(time_ms);
+                (self.last_ms, self.silent) = (Some(time_ms), 0);
             }
-            None => self.oddities.timeless += 1,
+            None => {
+                self.oddities.timeless += 1;
+                self.silent += 1;
+            }
         }
         let bytes = self.store.get(item.start..item.end).unwrap_or_default();
         let answer = of(Next {
             line: Line { bytes, cut: item.cut },
             seen: item.seen,
             tag: &self.tag,
-            is_timeless: self.last_ms.is_none(),
+            is_timeless: self.last_ms.is_none() || self.silent > SILENT_MAX,
         });
         if self.items.is_empty() {
             self.store.clear();
@@ -225,6 +260,11 @@ impl Source {
                 self.decoded += plain.len() as u64;
                 self.feed(&mut form, plain);
             });
+            if self.shared.stop.load(Ordering::Relaxed) {
+                // Half a line is none, and what breaks off here is not damaged.
+                (self.stopped, self.taken) = (true, bytes.taken);
+                return self.items.len() > before;
+            }
             match step {
                 Step::More => {}
                 Step::End => ended = true,
@@ -233,9 +273,10 @@ impl Source {
                     ended = true;
                 }
             }
-            // Not worth reading to its end, or nobody waits for it.
-            ended |= matches!(form, Form::None) || self.shared.stop.load(Ordering::Relaxed);
+            // Not worth reading to its end.
+            ended |= matches!(form, Form::None);
         }
+        self.taken = bytes.taken;
         if ended {
             self.finish(&mut form);
         } else {
@@ -349,6 +390,9 @@ impl Source {
     fn keep(&mut self, bytes: &[u8], cut: bool, time_ms: Option<i64>, seen: Seen) {
         // An epoch, or a date that a line is about.
         let time_ms = time_ms.filter(|at| *at >= EARLIEST_MS);
+        if let Some(first) = self.firsts_ms.iter_mut().find(|first| first.is_none()) {
+            *first = time_ms;
+        }
         let start = self.store.len();
         self.store.extend_from_slice(bytes);
         self.items.push_back(Item { start, end: self.store.len(), cut, time_ms, seen });
@@ -441,15 +485,24 @@ mod tests {
     use super::*;
 
     fn found(name: &str) -> Found {
-        Found { path: Some(name.into()), name: name.into(), bytes: 0, modified_ms: Some(1_790_000_000_000) }
+        Found {
+            path: Some(name.into()),
+            is_regular: true,
+            name: name.into(),
+            bytes: 0,
+            modified_ms: Some(1_790_000_000_000),
+        }
+    }
+
+    fn source(reader: impl std::io::Read + 'static, stop: &Arc<AtomicBool>) -> Source {
+        let shared = Shared { gathered: RefCell::default(), naming: Arc::default(), cap: 1 << 20, stop: stop.clone() };
+        let bytes = Bytes::new(Box::new(reader)).expect("a decoder");
+        Source::new(&found("x.log"), bytes, b"x".to_vec(), Rc::new(shared), 0)
     }
 
     /// Times and lines, as they come.
     fn lines(text: &'static [u8]) -> (Vec<(i64, String)>, Oddities) {
-        let shared =
-            Shared { gathered: RefCell::default(), naming: Arc::default(), cap: 1 << 20, stop: Arc::default() };
-        let bytes = Bytes::new(Box::new(text)).expect("a decoder");
-        let mut source = Source::new(&found("x.log"), bytes, b"x".to_vec(), Rc::new(shared), 0);
+        let mut source = source(text, &Arc::default());
         let mut all = Vec::new();
         while let Some(at) = source.time() {
             source.pass(at, |next| all.push((at, String::from_utf8_lossy(next.line.bytes).into_owned())));
@@ -482,8 +535,75 @@ mod tests {
         let times: Vec<i64> = all.iter().map(|(at, _)| (at - T) / 1000).collect();
         assert_eq!((times, odd.ahead, odd.backwards), (vec![0, 0, 1, 1, 1], 2, 0));
         let (all, odd) =
-            lines(b"2025-10-01 08:12:00 a\n2025-10-02 08:12:00 b\n2025-10-02 08:12:01 c\n2025-10-01 08:12:00 d\n");
+            lines(b"2025-10-01 08:12:00 a\n2025-10-02 08:12:00 b\n2025-10-02 08:12:01 c\n2025-10-02 08:12:02 d\n2025-10-01 08:12:00 e\n");
         assert_eq!((all[1].0 - T, odd.ahead, odd.backwards), (86_400_000, 0, 1));
+    }
+
+    #[test]
+    fn a_wrong_clock_on_the_first_line_or_twice_in_a_row_sets_no_other_lines() {
+        let (all, odd) = lines(b"x\n2099-10-01 08:12:00 a\n2025-10-01 08:12:00 b\n2025-10-01 08:12:01 c\n");
+        let times: Vec<i64> = all.iter().map(|(at, _)| (at - T) / 1000).collect();
+        assert_eq!((times, odd.ahead, odd.backwards), (vec![0, 0, 0, 1], 1, 0));
+        let (all, odd) = lines(
+            b"2025-10-01 08:12:00 a\n2099-10-01 08:12:00 b\n2099-10-01 08:12:01 c\n  more\n2025-10-01 08:12:01 d\n",
+        );
+        let times: Vec<i64> = all.iter().map(|(at, _)| (at - T) / 1000).collect();
+        assert_eq!((times, odd.ahead, odd.backwards), (vec![0, 0, 0, 0, 1], 2, 0));
+        // One line alone is believed.
+        assert_eq!(lines(b"2099-10-01 08:12:00 a\n").0[0].0, 4_094_525_520_000);
+    }
+
+    #[test]
+    fn lines_are_of_no_time_where_none_told_one_and_long_after_the_last_that_did() {
+        let text = "a\n".repeat(3) + "2025-10-01 08:12:00 b\n" + &"c\n".repeat(300) + "2025-10-01 08:13:00 d\ne\n";
+        let mut source = source(std::io::Cursor::new(text.into_bytes()), &Arc::default());
+        let mut timeless = Vec::new();
+        while let Some(at) = source.time() {
+            source.pass(at, |next| timeless.push(next.is_timeless));
+        }
+        let expected: Vec<bool> = (0..306).map(|line| (4 + 256..304).contains(&line)).collect();
+        assert_eq!(timeless, expected);
+    }
+
+    #[test]
+    fn what_waits_for_a_time_is_bounded_whatever_the_lines_are() {
+        for line in ["\n", "a\n", "{}\n", "  \n"] {
+            let text = line.repeat(4_000_000 / line.len() / if line == "\n" { 1 } else { 8 });
+            let count = text.len() / line.len();
+            let mut source = source(std::io::Cursor::new(text.into_bytes()), &Arc::default());
+            let (mut most, mut lines) = (0, 0);
+            while let Some(at) = source.time() {
+                most = most.max(source.held());
+                lines += source.pass(at, |_| 1).unwrap_or(0);
+            }
+            assert_eq!(lines, count, "{line:?}");
+            // And what one block of the file adds at once.
+            assert!(most < WAIT_MAX + 128 * 1024 * (size_of::<Item>() + 16), "{line:?}: {most}");
+        }
+    }
+
+    #[test]
+    fn who_has_had_enough_gets_no_half_line_and_no_word_of_damage() {
+        /// Sets the flag with its last bytes.
+        struct Stops(Vec<u8>, Arc<AtomicBool>);
+        impl std::io::Read for Stops {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                let bytes = self.0.len().min(into.len());
+                into[..bytes].copy_from_slice(&self.0[..bytes]);
+                self.0.drain(..bytes);
+                self.1.store(self.0.is_empty(), Ordering::Relaxed);
+                Ok(bytes)
+            }
+        }
+        let text = "2025-10-01 08:12:00 a\n".repeat(20_000) + "{\"half\":";
+        let stop: Arc<AtomicBool> = Arc::default();
+        let mut source = source(Stops(text.into_bytes(), stop.clone()), &stop);
+        let mut all = Vec::new();
+        while let Some(at) = source.time() {
+            source.pass(at, |next| all.push(next.line.bytes.len()));
+        }
+        assert!(!all.is_empty() && all.iter().all(|len| *len == all[0]), "whole lines alone");
+        assert!(source.stopped && source.broken.is_none() && source.taken > 0, "{:?}", source.broken);
     }
 
     #[test]
