@@ -238,10 +238,7 @@ async fn replay(config: &Config, options: &Options, base: Vec<Watch>, mut readin
                 Some(drive) if is_wanted => {
                     gathered.count(next.seen, time_ms);
                     drop(gathered);
-                    if next.is_timeless {
-                        drive.no_time(time_ms);
-                    }
-                    drive.take(place, next.tag, next.line, time_ms)
+                    drive.take(place, next.tag, next.line, time_ms, next.is_timeless)
                 }
                 _ => {
                     gathered.outside += 1;

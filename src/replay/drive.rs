@@ -51,6 +51,8 @@ const RARE: [(i64, i64); 3] = [(120_000, TICK_MS), (7_200_000, 10_000), (100_800
 const AFTER_MS: i64 = 2_000;
 /// Windows are looked after once a minute.
 const SWEEP: Duration = Duration::from_secs(60);
+/// While the clock stands triage has time after so many batches.
+const CLOSES_MAX: u32 = 64;
 /// A line that is further back than this adds to no earlier window of a watch that is shorter. Milliseconds.
 const LATENESS_MS: i64 = 3_600_000;
 /// Messages kept to be shown; of more only the number is.
@@ -127,6 +129,9 @@ struct Open {
     batch: Batch,
     bytes: usize,
     serial: u64,
+    /// Lines whose file told their time, and others.
+    told: u64,
+    untold: u64,
 }
 
 pub struct Drive {
@@ -143,6 +148,10 @@ pub struct Drive {
     senders: HashMap<String, BTreeSet<usize>>,
     /// Seconds at which lines stand that told no time, in files that tell none.
     timeless: BTreeSet<i64>,
+    /// Of each service, lines of batches that told their times, and of others.
+    told: HashMap<String, (u64, u64)>,
+    /// Batches counted since the last tick.
+    closes: u32,
     /// Escalations that such lines alone made.
     unbelieved: BTreeMap<u64, Unbelieved>,
     next_tick_ms: i64,
@@ -154,7 +163,6 @@ pub struct Drive {
     said: Vec<Said>,
     unshown: u64,
     most: HashMap<WatchKey, Most>,
-    decided: BTreeMap<&'static str, u64>,
 }
 
 impl Drive {
@@ -254,6 +262,8 @@ impl Drive {
             serial: 0,
             senders: HashMap::new(),
             timeless: BTreeSet::new(),
+            told: HashMap::new(),
+            closes: 0,
             unbelieved: BTreeMap::new(),
             next_tick_ms: first_ms.saturating_add(TICK_MS),
             next_triage_ms: first_ms.saturating_add(TRIAGE_TICK_MS),
@@ -264,7 +274,6 @@ impl Drive {
             said: Vec::new(),
             unshown: 0,
             most: HashMap::new(),
-            decided: BTreeMap::new(),
         })
     }
 
@@ -286,8 +295,12 @@ impl Drive {
         }
     }
 
-    /// Takes a line, of the time that was advanced to or an earlier one. `true`: its batch is full.
-    pub fn take(&mut self, file: usize, tag: &[u8], line: Line<'_>, time_ms: i64) -> bool {
+    /// Takes a line, of the time that was advanced to or an earlier one; `is_timeless`: nobody told it. `true`: its
+    /// batch is full.
+    pub fn take(&mut self, file: usize, tag: &[u8], line: Line<'_>, time_ms: i64, is_timeless: bool) -> bool {
+        if is_timeless && self.timeless.len() < SENDERS_MAX {
+            self.timeless.insert(time_ms.div_euclid(1000));
+        }
         let open = self.open.entry(file).or_insert_with(|| {
             self.serial += 1;
             self.due.push_back((now_ms().saturating_add(FLUSH_MS), file, self.serial));
@@ -298,8 +311,9 @@ impl Drive {
                 tag: Some(tag.to_vec()),
             };
             let batch = Batch::new(self.ledger.watches(), &self.settings, from, time_ms);
-            Open { batch, bytes: 0, serial: self.serial }
+            Open { batch, bytes: 0, serial: self.serial, told: 0, untold: 0 }
         });
+        *(if is_timeless { &mut open.untold } else { &mut open.told }) += 1;
         open.batch.came_at(time_ms);
         open.batch.line(line);
         open.bytes += line.bytes.len() + 1;
@@ -309,7 +323,7 @@ impl Drive {
 
     /// Counts what a file has brought: its batch is full, or it has ended.
     pub async fn close(&mut self, file: usize) {
-        let Some(Open { batch, .. }) = self.open.remove(&file) else { return };
+        let Some(Open { batch, told, untold, .. }) = self.open.remove(&file) else { return };
         let Finished { staged, tally, services, rejects, novelties, .. } = batch.finish(None, self.ledger.turn());
         let live = staged.groups.iter().filter(|group| group.lane == Lane::Live);
         let counted: Vec<_> = live.map(|group| (group.watch, group.group.clone(), group.last_ms)).collect();
@@ -324,6 +338,7 @@ impl Drive {
         }
         for service in &services {
             self.sends(&service.service, file);
+            self.tells(&service.service, service.lines, told >= untold);
             if let Some(newest_ms) = service.newest_ms {
                 self.ledger.shards().saw(&service.cluster, &service.service, newest_ms);
             }
@@ -349,7 +364,19 @@ impl Drive {
         }
         if let Some(triage) = &mut self.triage {
             triage.turn().await;
-            self.decisions();
+        }
+        self.closes += 1;
+        if self.closes >= CLOSES_MAX {
+            self.let_triage().await;
+            self.hear().await;
+        }
+    }
+
+    /// Gives triage its time.
+    async fn let_triage(&mut self) {
+        self.closes = 0;
+        if let Some(triage) = &mut self.triage {
+            triage.tick().await;
         }
     }
 
@@ -364,10 +391,7 @@ impl Drive {
         // Nothing comes any more because the files are over: nobody is silent.
         self.is_over = true;
         self.pass_time(last_ms.saturating_add(self.after_ms)).await;
-        if let Some(triage) = &mut self.triage {
-            triage.tick().await;
-            self.decisions();
-        }
+        self.let_triage().await;
         self.ledger.hurry().await;
         self.hear().await;
         let mut escalations = self.ledger.escalations(usize::MAX).await.unwrap_or_default();
@@ -384,7 +408,7 @@ impl Drive {
             watches,
             rejected: self.quarantine.show(None, 20),
             kinds,
-            decided: self.decided,
+            decided: self.view.decided_in_all(),
             unbelieved: self.unbelieved.into_values().collect(),
         };
         self.ledger.close().await;
@@ -406,13 +430,11 @@ impl Drive {
     }
 
     async fn tick(&mut self) {
+        self.closes = 0;
         self.ledger.tick();
         if self.next_tick_ms >= self.next_triage_ms {
             self.next_triage_ms = self.next_tick_ms.saturating_add(TRIAGE_TICK_MS);
-            if let Some(triage) = &mut self.triage {
-                triage.tick().await;
-                self.decisions();
-            }
+            self.let_triage().await;
         }
         self.hear().await;
     }
@@ -423,23 +445,27 @@ impl Drive {
             use crate::notify::deliver::Outbox;
             let thread = leased.thread.clone().unwrap_or_else(|| leased.row.to_string());
             self.ledger.settle(leased.row, Settled::Done { thread: Some(thread) }).await;
-            if let Message::One(notice) = &leased.message
-                && (self.is_of_no_time(notice) || self.is_mere_end(notice))
-            {
-                continue;
-            }
+            let Some(message) = self.believed(leased.message) else { continue };
             if self.said.len() >= SAID_MAX {
                 self.unshown += 1;
                 continue;
             }
-            self.said.push(Said { at_ms: now_ms(), message: leased.message });
+            self.said.push(Said { at_ms: now_ms(), message });
         }
     }
 
-    /// Lines of a file that tells no time stand at this one.
-    pub fn no_time(&mut self, at_ms: i64) {
-        if self.timeless.len() < SENDERS_MAX {
-            self.timeless.insert(at_ms.div_euclid(1000));
+    /// What of a message would be told of lines that came in their time; `None`: nothing.
+    fn believed(&mut self, message: Message) -> Option<Message> {
+        match message {
+            Message::One(notice) => {
+                let is = !self.is_of_no_time(&notice) && !self.is_mere_end(&notice);
+                is.then_some(Message::One(notice))
+            }
+            Message::Many(mut digest) => {
+                digest.notices.retain(|notice| !self.is_of_no_time(notice) && !self.is_mere_end(notice));
+                let is = !digest.notices.is_empty() || digest.unlisted > 0;
+                is.then_some(Message::Many(digest))
+            }
         }
     }
 
@@ -458,6 +484,26 @@ impl Drive {
         }
     }
 
+    fn tells(&mut self, service: &str, lines: u64, told: bool) {
+        let more = if told { (lines, 0) } else { (0, lines) };
+        if let Some((known, unknown)) = self.told.get_mut(service) {
+            (*known, *unknown) = (*known + more.0, *unknown + more.1);
+        } else if self.told.len() < SENDERS_MAX {
+            self.told.insert(service.to_owned(), more);
+        }
+    }
+
+    /// Most of its lines have a time that they told: what it crossed is a fact.
+    fn is_timed(&self, service: &str) -> bool {
+        let is = |(known, unknown): &(u64, u64)| known >= unknown;
+        let cleaned = || self.told.iter().find(|(name, _)| escalation::cleaned(name).as_str() == service);
+        match self.told.get(service).or_else(|| cleaned().map(|(_, lines)| lines)) {
+            Some(lines) => is(lines),
+            // Of all services together: one that is timed may be what crossed.
+            None => self.told.values().any(is),
+        }
+    }
+
     /// "No data" because the files are over.
     fn is_mere_end(&self, notice: &Notice) -> bool {
         if notice.kind != NoticeKind::NoData {
@@ -471,14 +517,15 @@ impl Drive {
     /// It crossed because lines that tell no time are held to be of one moment. One line is one line whenever it came.
     fn is_of_no_time(&mut self, notice: &Notice) -> bool {
         if self.unbelieved.contains_key(&notice.escalation) {
-            return true;
+            return !self.is_timed(notice.service.as_str());
         }
         let (first, last) = (notice.first_ms.div_euclid(1000), notice.last_ms.div_euclid(1000));
         let width = i64::try_from(notice.window_seconds / 60).unwrap_or(0) + 1;
         let is = notice.kind == NoticeKind::Opened
             && notice.threshold > 1
             && last - first <= width
-            && self.timeless.contains(&last);
+            && self.timeless.contains(&last)
+            && !self.is_timed(notice.service.as_str());
         if is && self.unbelieved.len() < SENDERS_MAX {
             let of = Unbelieved {
                 label: notice.label.clone(),
@@ -491,20 +538,14 @@ impl Drive {
         }
         is
     }
-
-    fn decisions(&mut self) {
-        for decision in self.view.take_decisions() {
-            *self.decided.entry(decision.outcome).or_default() += 1;
-        }
-    }
 }
 
 fn settings(config: &Config, intake: Option<Arc<Intake>>, quarantine: Bounds) -> ingest::Settings {
     ingest::Settings {
         max_line_bytes: config.ingest.max_line_bytes,
         max_groups_per_batch: config.ingest.max_groups_per_batch,
-        // A line's arrival is its own time.
-        lateness_ms: i64::MAX / 4,
+        // A line's arrival is its own time, as far as that is one: an epoch's beginning is late, as it is live.
+        lateness_ms: app::seconds_ms(config.time.lateness_seconds),
         naming: Arc::new(config.record.clone()),
         max_encoded_bytes: config.server.max_encoded_bytes,
         max_decoded_bytes: config.server.max_decoded_bytes,

@@ -1,6 +1,6 @@
 //! What people may see of triage: who judges, what waits, what was decided and why; and whether it lives at all.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ pub struct View {
 struct State {
     standing: Standing,
     decisions: VecDeque<Decision>,
+    /// By outcome, also of those that are not shown any more.
+    decided: BTreeMap<&'static str, u64>,
     /// When it was last heard of, unix milliseconds; `None`: not yet, or it panicked since.
     beat_ms: Option<i64>,
     panics: u64,
@@ -65,13 +67,13 @@ impl View {
         if state.decisions.len() >= DECISIONS_MAX {
             state.decisions.pop_back();
         }
+        *state.decided.entry(decision.outcome).or_default() += 1;
         state.decisions.push_front(decision);
     }
 
-    /// Those since the last look, oldest first; they are shown to nobody else then.
-    pub fn take_decisions(&self) -> Vec<Decision> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.decisions.drain(..).rev().collect()
+    /// How many there were, by outcome.
+    pub fn decided_in_all(&self) -> BTreeMap<&'static str, u64> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).decided.clone()
     }
 
     /// It is at work.
@@ -138,6 +140,25 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decisions_that_are_not_shown_any_more_are_counted_all_the_same() {
+        let view = View::default();
+        for n in 0..300 {
+            view.decided(Decision {
+                at_ms: n,
+                service: Redacted::default(),
+                template: Redacted::default(),
+                why: Why::New,
+                outcome: if n % 3 == 0 { "watch" } else { "ignore" },
+                label: None,
+                by: String::new(),
+                reason: Redacted::default(),
+            });
+        }
+        assert_eq!(view.decisions().as_array().map(Vec::len), Some(DECISIONS_MAX));
+        assert_eq!(view.decided_in_all(), [("ignore", 200), ("watch", 100)].into());
+    }
 
     #[test]
     fn triage_is_down_from_a_panic_to_its_next_beat_and_when_it_is_silent_for_a_minute() {

@@ -347,6 +347,84 @@ fn docker_files_traces_and_python_logs_are_read_like_those_of_a_sender() {
     assert_eq!(report["first_ms"], (BEGIN + 1) * 1000 + 500);
 }
 
+/// Lines that tell their time, most of them errors of one second.
+fn timed(second: i64) -> String {
+    let line = |n: i64| format!("2025-10-01 08:12:{second:02} ERROR cannot reach shard {n}\n");
+    "2025-10-01 08:12:00 INFO up\n".to_owned() + &(0..60).map(line).collect::<String>()
+}
+
+fn written_at(path: &str, second: i64) {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs((BEGIN + second).cast_unsigned());
+    std::fs::File::options().append(true).open(path).and_then(|file| file.set_modified(at)).expect("written then");
+}
+
+#[test]
+fn a_file_without_times_hides_no_alert_of_a_service_that_tells_its_own() {
+    let bench = Bench::new();
+    let real = bench.file("in/real.log", timed(30));
+    let bare = bench.file("in/bare.log", "ERROR cannot reach the index\n".repeat(60));
+    // Within the very second of the real one.
+    written_at(&bare, 30);
+    let folder = Path::new(&real).parent().expect("a folder").display().to_string();
+    let report = bench.json(&[&folder]);
+    let of = |list: &str| -> Vec<(String, String)> {
+        let all = report[list].as_array().expect("a list").iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        all.filter(|m| m["label"] == "error_burst").map(|m| (text(&m["service"]), text(&m["kind"]))).collect()
+    };
+    assert_eq!(of("messages"), [("real".to_owned(), "opened".to_owned())], "{report}");
+    assert_eq!(of("not_told_for_lack_of_times")[0].0, "bare");
+}
+
+#[test]
+fn one_line_with_a_time_makes_no_fact_of_the_storm_after_it() {
+    let bench = Bench::new();
+    let text = "2025-10-01 08:12:00 INFO up\n".to_owned() + &"ERROR cannot reach the index\n".repeat(5_000);
+    let log = bench.file("app.log", text);
+    let report = bench.json(&[&log]);
+    let told = report["messages"].as_array().expect("a list").iter().filter(|m| m["label"] == "error_burst").count();
+    assert_eq!((told, &report["not_told_for_lack_of_times"][0]["label"]), (0, &json!("error_burst")), "{report}");
+}
+
+#[test]
+fn a_time_before_2000_makes_no_window_of_its_own() {
+    let bench = Bench::new();
+    let line = |date: &str| format!("{{\"date\":\"{date}\",\"level\":\"error\",\"msg\":\"x\"}}\n");
+    let text = line("2025-10-01T08:12:00Z") + &line("1970-01-01T00:00:05Z").repeat(40) + &line("2025-10-01T08:12:01Z");
+    let report = bench.json(&[&bench.file("app.ndjson", text)]);
+    assert_eq!(report["lines"], 42);
+    assert_eq!(report["first_ms"], BEGIN * 1000);
+    let watches = report["watches"].as_array().expect("a list");
+    let burst = watches.iter().find(|watch| watch["label"] == "error_burst").expect("it is built in");
+    assert_eq!(burst["matched"], 42, "{burst}");
+    assert!(burst["most_at_ms"].as_i64().expect("a time") >= BEGIN * 1000, "{burst}");
+    assert_eq!(burst["most_in_a_window"], 2, "the others are late: {burst}");
+}
+
+#[test]
+fn a_pipe_with_a_name_is_read_and_one_that_is_silent_ends_with_ctrl_c() {
+    let bench = Bench::new();
+    let log = bench.file("web.log", nginx());
+    let pipe = bench.home.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("running mkfifo").success());
+    let pipe = pipe.display().to_string();
+    let start = || bench.command(&[&pipe, "--json"]).stdin(Stdio::null()).spawn().expect("it starts");
+    let reading = start();
+    std::fs::write(&pipe, nginx()).expect("somebody reads it");
+    let report: Value = serde_json::from_slice(&reading.wait_with_output().expect("it ends").stdout).expect("JSON");
+    assert_eq!((&report["lines"], labels(&report)), (&json!(900), labels(&bench.json(&[&log]))));
+
+    // Whoever has it open for writing and says nothing.
+    let silent = start();
+    let writer = std::fs::File::options().write(true).open(&pipe).expect("somebody reads it");
+    assert!(Command::new("kill").args(["-INT", &silent.id().to_string()]).status().expect("kill").success());
+    let output = silent.wait_with_output().expect("it ends");
+    drop(writer);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&report["interrupted"], &report["unread"]), (&json!(true), &json!(1)), "{report}");
+}
+
 /// The most that a run had in memory, in MiB.
 fn peak_mib(bench: &Bench, arguments: &[&str]) -> u64 {
     let mut child = bench.command(arguments).stdin(Stdio::null()).spawn().expect("it starts");
@@ -378,7 +456,19 @@ fn a_bomb_costs_its_time_and_no_memory() {
         packed.write_all(&lines).expect("packed");
     }
     let many = bench.file("many.log.zst", packed.finish().expect("packed"));
-    for (file, name) in [(one, "one line"), (many, "many lines")] {
+    // Nothing but ends of lines: each is a line to be known of.
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    let block = vec![b'\n'; 1 << 20];
+    for _ in 0..300 {
+        packed.write_all(&block).expect("packed");
+    }
+    let blank = bench.file("blank.log.gz", packed.finish().expect("packed"));
+    let mut packed = zstd::stream::Encoder::new(Vec::new(), 3).expect("packed");
+    for _ in 0..20 {
+        packed.write_all(&b"all is well\n".repeat(1 << 16)).expect("packed");
+    }
+    let timeless = bench.file("timeless.log.zst", packed.finish().expect("packed"));
+    for (file, name) in [(one, "one line"), (many, "many lines"), (blank, "no line"), (timeless, "no time")] {
         let peak = peak_mib(&bench, &[&file, "--quiet"]);
         assert!((1..120).contains(&peak), "{name}: {peak} MiB");
     }

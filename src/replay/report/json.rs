@@ -19,6 +19,7 @@ pub fn render(report: &Report) -> Value {
         "first_ms": report.span_ms.map(|(first, _)| first),
         "last_ms": report.span_ms.map(|(_, last)| last),
         "interrupted": report.interrupted,
+        "unread": report.unread,
         "odd_times": report.oddities,
         "outcomes": pairs(report.outcomes.iter().copied()),
         "levels": levels(&report.levels),
