@@ -195,8 +195,10 @@ pub enum Called {
     Done { said: Redacted },
     /// Nobody can say whether it was done.
     InDoubt { why: String },
-    /// It was not done.
+    /// It was called, and says that it was not done.
     Failed { why: String },
+    /// Nothing was sent.
+    NotCalled { why: String },
 }
 
 /// Something that was not done: a sentence of ours, and perhaps what somebody else said to that.

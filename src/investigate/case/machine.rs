@@ -318,7 +318,7 @@ impl Case {
     }
 
     fn called(&mut self, state: Called, now_ms: i64) -> Effect {
-        let failed = matches!(state, Called::Failed { .. });
+        let failed = matches!(state, Called::Failed { .. } | Called::NotCalled { .. });
         if let Some(remedy) = &mut self.remedy {
             remedy.state = state;
         }

@@ -57,6 +57,7 @@ fn execution(case: &Case) -> Value {
             Called::Done { said } => ("done", Some(said.as_str().to_owned())),
             Called::InDoubt { why } => ("in_doubt", Some(why.clone())),
             Called::Failed { why } => ("failed", Some(why.clone())),
+            Called::NotCalled { why } => ("not_called", Some(why.clone())),
         };
         shown["remedy"] =
             json!({"name": text(&remedy.name), "called": rfc3339(remedy.called_ms), "state": state, "said": said});

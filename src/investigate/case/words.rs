@@ -132,8 +132,9 @@ pub fn done(case: &Case) -> Vec<(String, Redacted)> {
                 rows.push((format!("A remedy may have been called, and is not called again ({}):", plainly(why)), name))
             }
             Called::Failed { why } => {
-                rows.push((format!("A remedy was called and did nothing ({}):", plainly(why)), name))
+                rows.push((format!("A remedy was called and says that it did nothing ({}):", plainly(why)), name))
             }
+            Called::NotCalled { why } => rows.push((format!("A remedy could not be called ({}):", plainly(why)), name)),
         }
         let after_s = (case.changed_ms - remedy.called_ms).max(0) / 1000;
         let words = match case.outcome {

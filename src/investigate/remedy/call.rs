@@ -40,7 +40,7 @@ pub struct About<'a> {
 pub enum Outcome {
     /// 2xx. That it was done, not that it helped.
     Done { status: u16, said: Redacted },
-    /// Any other status.
+    /// Any other status that says so: of 408 and 5xx nobody knows.
     Refused { status: u16, said: Redacted },
     /// 3xx. Nothing was sent to where that leads.
     Redirected { status: u16 },
@@ -76,6 +76,8 @@ async fn within(patience: Duration, remedy: &Remedy, about: &About<'_>, builder:
             match status.as_u16() {
                 300..=399 => Outcome::Redirected { status: status.as_u16() },
                 number if status.is_success() => Outcome::Done { status: number, said: said(response, url).await },
+                // A proxy's word, or that of a hook that died on the way: what stood behind it may have been done.
+                number @ (408 | 500..=599) => Outcome::InDoubt { why: format!("it answered {number}") },
                 number => Outcome::Refused { status: number, said: said(response, url).await },
             }
         }

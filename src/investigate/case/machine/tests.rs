@@ -25,10 +25,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(move |again| Event::NotProposed { why: "no".into(), said: said(), again }),
         3 => Just(Event::Allowed("restart".into())),
         1 => Just(Event::Refused("cooling".into())),
-        2 => (0..3_usize).prop_map(|n| Event::Called(match n {
+        2 => (0..4_usize).prop_map(|n| Event::Called(match n {
             0 => Called::Done { said: Redacted::default() },
             1 => Called::InDoubt { why: "no answer".into() },
-            _ => Called::Failed { why: "500".into() },
+            2 => Called::NotCalled { why: "gone".into() },
+            _ => Called::Failed { why: "404".into() },
         })),
         2 => (0..4_usize).prop_map(|n| {
             Event::Observed([Observed::Quiet, Observed::Firing, Observed::NoData, Observed::Unknown][n])

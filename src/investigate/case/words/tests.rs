@@ -88,3 +88,25 @@ fn what_the_planner_can_only_guess_is_told_to_nobody() {
     assert_eq!(guess(0.3), None);
     assert_eq!(guess(0.7).map(|told| told.standing), Some(Standing::NeedsYou));
 }
+
+#[test]
+fn a_remedy_that_refused_and_one_that_could_not_be_called_are_told_apart() {
+    for (called, words) in [
+        (
+            Called::Failed { why: "it answered 404".into() },
+            "A remedy was called and says that it did nothing (it answered 404):",
+        ),
+        (
+            Called::NotCalled { why: "it is registered no more".into() },
+            "A remedy could not be called (it is registered no more):",
+        ),
+        (
+            Called::InDoubt { why: "it answered 503".into() },
+            "A remedy may have been called, and is not called again (it answered 503):",
+        ),
+    ] {
+        let remedy = super::super::Remedy { name: "restart".into(), called_ms: 0, state: called };
+        let of = Case { remedy: Some(remedy), ..case() };
+        assert_eq!(done(&of).first().map(|(ours, _)| ours.as_str()), Some(words));
+    }
+}

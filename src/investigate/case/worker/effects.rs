@@ -423,7 +423,7 @@ async fn call(parts: &Parts, case: &Case) -> Result<Event, Stopping> {
         Some((remedy, entry, called.called_ms))
     });
     let Some((remedy, entry, stored_ms)) = found else {
-        return Ok(Event::Called(Called::Failed { why: "it is registered no more".into() }));
+        return Ok(Event::Called(Called::NotCalled { why: "it is registered no more".into() }));
     };
     let mark = format!("E{}", case.id);
     let about = About {
@@ -440,7 +440,7 @@ async fn call(parts: &Parts, case: &Case) -> Result<Event, Stopping> {
         Outcome::Redirected { status } => {
             Called::Failed { why: format!("it answered {status}, which is not followed") }
         }
-        Outcome::Unreachable { why } => Called::Failed { why },
+        Outcome::Unreachable { why } => Called::NotCalled { why },
     }))
 }
 

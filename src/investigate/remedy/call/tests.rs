@@ -63,8 +63,14 @@ async fn a_remedy_is_told_who_it_is_for_and_what_makes_the_call_this_one() {
 
 #[tokio::test]
 async fn a_refusal_and_a_redirect_are_no_success_and_nothing_is_followed() {
-    let (outcome, _) = made(&answer("503 Busy", "not now")).await;
-    assert_eq!(outcome, Outcome::Refused { status: 503, said: Redacted::new("not now") });
+    let (outcome, _) = made(&answer("409 Conflict", "not now")).await;
+    assert_eq!(outcome, Outcome::Refused { status: 409, said: Redacted::new("not now") });
+    for (status, why) in
+        [("503 Busy", "it answered 503"), ("408 Slow", "it answered 408"), ("504 No", "it answered 504")]
+    {
+        let (outcome, _) = made(&answer(status, "not now")).await;
+        assert_eq!(outcome, Outcome::InDoubt { why: why.into() }, "what stood behind it may have been done");
+    }
     let elsewhere = "HTTP/1.1 307 Gone\r\nLocation: http://127.0.0.1:1/secret\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(made(elsewhere).await.0, Outcome::Redirected { status: 307 });
 }
