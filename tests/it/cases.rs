@@ -421,7 +421,8 @@ fn two_thousand_alerts_cost_one_investigation_and_a_bounded_number_of_escalation
         let alerts: Vec<Value> = (0..100)
             .map(|m| {
                 let name = format!("{}{}", char::from(b'a' + n), ["x"; 100][..m % 50].concat());
-                json!({"status": "firing", "labels": {"alertname": name, "service": "payments", "cluster": "prod"}})
+                let cluster = if n < 10 { "prod".to_owned() } else { format!("c{n}-{m}") };
+                json!({"status": "firing", "labels": {"alertname": name, "service": "payments", "cluster": cluster}})
             })
             .collect();
         let request = Request::bare("POST", "/webhook/alert").header("Content-Type", "application/json");
