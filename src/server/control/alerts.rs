@@ -24,6 +24,8 @@ use crate::watch::rule::clean_label;
 
 /// Of one request: Alertmanager groups its alerts, and says how many it cut off.
 const ALERTS_MAX: usize = 100;
+/// One whose name has no letter that a label may have.
+const UNNAMED: &str = "alert";
 /// Below any proxy's patience.
 const WAIT_MAX: u64 = 60;
 /// Who waits at once: each holds a connection.
@@ -128,23 +130,29 @@ fn wait(query: &str) -> Result<Duration, String> {
 fn alerts(value: &Value, now_ms: i64) -> Vec<Alert> {
     let common = object(value.get("commonLabels"));
     let words = object(value.get("commonAnnotations"));
-    let of_alertmanager = value.get("alerts").and_then(Value::as_array).into_iter().flatten();
-    let mut alerts: Vec<Alert> = of_alertmanager
+    let mut given: Vec<&Value> = value.get("alerts").and_then(Value::as_array).into_iter().flatten().collect();
+    let ends = |alert: &Value| alert.get("status").and_then(Value::as_str) == Some("resolved");
+    // Before the bound: what has ended must not hide what fires.
+    given.sort_by_key(|alert| ends(alert));
+    if given.len() > ALERTS_MAX {
+        let (given, firing) = (given.len(), given.iter().filter(|alert| !ends(alert)).count());
+        tracing::warn!(given, firing, taken = ALERTS_MAX, "a request has more alerts than are taken: the others are left out");
+    }
+    let mut alerts: Vec<Alert> = given
+        .into_iter()
         .take(ALERTS_MAX)
         .filter_map(|alert| {
             let labels = Fields { own: object(alert.get("labels")), common };
             let words = Fields { own: object(alert.get("annotations")), common: words };
-            let ends = alert.get("status").and_then(Value::as_str) == Some("resolved");
-            Some(Alert { crossing: of_labels(&labels, &words, now_ms)?, ends })
+            Some(Alert { crossing: of_labels(&labels, &words, now_ms)?, ends: ends(alert) })
         })
         .collect();
-    alerts.sort_by_key(|alert| alert.ends);
     if alerts.is_empty()
         && let Some(message) = value.get("data").and_then(|data| data.get("message")).and_then(Value::as_str)
         && !message.trim().is_empty()
     {
         let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-        let label = label(message).unwrap_or_else(|| "alert".into());
+        let label = label(message).unwrap_or_else(|| UNNAMED.into());
         let crossing = crossing(label, Severity::Critical, (text("cluster"), text("service")), message, now_ms);
         alerts.push(Alert { crossing, ends: false });
     }
@@ -181,7 +189,7 @@ fn of_labels(labels: &Fields<'_>, words: &Fields<'_>, now_ms: i64) -> Option<Cro
         labels.first(&["cluster"]).unwrap_or_default(),
         labels.first(&["service", "app", "container", "job"]).unwrap_or_default(),
     );
-    let mut crossing = crossing(label(name)?, severity, place, message, now_ms);
+    let mut crossing = crossing(label(name).unwrap_or_else(|| UNNAMED.into()), severity, place, message, now_ms);
     if let Some(more) = words.first(&["description"]).filter(|more| *more != message) {
         crossing.samples.push(Redacted::new(head(more, MESSAGE_BYTES)));
     }
@@ -262,6 +270,18 @@ mod tests {
         for none in [json!({}), json!([]), json!({"data": {"message": " "}}), json!({"alerts": [{}]}), json!("x")] {
             assert!(super::alerts(&none, 5).is_empty(), "{none}");
         }
+    }
+
+    #[test]
+    fn what_fires_is_not_hidden_by_what_has_ended_and_a_name_in_any_script_is_taken() {
+        let one = |status: &str, name: &str| json!({"status": status, "labels": {"alertname": name, "service": "pay"}});
+        let mut given = vec![one("resolved", "Old"); ALERTS_MAX];
+        given.push(one("firing", "磁盘已满"));
+        let alerts = alerts(&json!({"alerts": given}), 5);
+        assert_eq!(alerts.len(), ALERTS_MAX);
+        assert_eq!((alerts[0].ends, alerts[0].crossing.label.as_str()), (false, "alert"));
+        assert_eq!(alerts[0].crossing.summary, "磁盘已满");
+        assert!(alerts[1..].iter().all(|alert| alert.ends));
     }
 
     #[test]
