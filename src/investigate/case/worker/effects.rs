@@ -401,6 +401,10 @@ async fn decide(parts: &Arc<Parts>, case: &Case) -> Result<Event, Stopping> {
         escalation: &escalation,
     };
     let entry = parts.entry(case);
+    // Granted now it would be called now: who is to stop leaves that to the next life.
+    if *parts.stopped.borrow() {
+        return Err(Stopping);
+    }
     let now_ms = (parts.clock)();
     let granted: Result<String, WhyNot> = parts.book.calls(|calls| {
         let granted = remedy::may_call(&asked, entry.as_ref().map(|entry| &entry.descriptor), calls, now_ms)?;
