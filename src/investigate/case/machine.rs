@@ -334,6 +334,11 @@ impl Case {
     fn end(&mut self, outcome: Outcome) -> Effect {
         self.outcome = Some(outcome);
         self.step = Step::Done;
+        // They are up to megabytes, and the diff has what is worth keeping of them.
+        if let Some(found) = &mut self.found {
+            found.verdict.plan.edits = Vec::new();
+            found.verdict.plan.tests = Vec::new();
+        }
         Effect::Rest
     }
 }

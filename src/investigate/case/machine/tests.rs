@@ -125,3 +125,13 @@ fn a_case_whose_task_has_died_is_over_and_says_so_and_a_call_under_way_is_in_dou
     assert_eq!(of.outcome, Some(Outcome::Unobserved));
     assert!(matches!(of.remedy.as_ref().map(|remedy| &remedy.state), Some(Called::InDoubt { .. })));
 }
+
+#[test]
+fn a_case_that_is_over_keeps_no_edits() {
+    let (of, _) = case().after(Event::NoModel(None), 0);
+    let (of, _) = of.after(Event::Checked(Box::new(found(Action::Patch, true))), 1);
+    assert_eq!(of.found.as_ref().map(|found| found.verdict.plan.edits.len()), Some(1), "they are to be tried");
+    let (of, _) = of.after(Event::Proved(patch(true, false)), 2);
+    assert_eq!(of.outcome, Some(Outcome::Unproven));
+    assert_eq!(of.found.as_ref().map(|found| found.verdict.plan.edits.len()), Some(0));
+}
