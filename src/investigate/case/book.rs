@@ -30,6 +30,8 @@ struct Held {
     cases: BTreeMap<u64, Arc<Case>>,
     budget: Budget,
     calls: Calls,
+    /// What is left, or what was called, cannot be read: nobody knows what may still be done.
+    is_unsure: bool,
 }
 
 impl Book {
@@ -49,9 +51,15 @@ impl Book {
                 }),
             };
             if let Err(error) = read {
+                held.is_unsure |= matches!(key.as_str(), BUDGET | CALLS);
                 tracing::error!(row = key, %error, "what is stored of an investigation cannot be read: left out");
             }
         }
+    }
+
+    /// What was spent or called before this life could not be read: in this life no model is asked and no remedy called.
+    pub fn is_unsure(&self) -> bool {
+        self.held().is_unsure
     }
 
     pub fn get(&self, id: u64) -> Option<Arc<Case>> {
@@ -128,4 +136,21 @@ impl Book {
 
 fn key(id: u64) -> String {
     format!("E{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_or_calls_that_cannot_be_read_leave_nothing_to_be_done_and_a_case_that_cannot_does_not() {
+        for (key, unsure) in [(BUDGET, true), (CALLS, true), ("E42", false)] {
+            let book = Book::new(10);
+            book.restore(&[(key.to_owned(), b"no JSON".to_vec())]);
+            assert_eq!(book.is_unsure(), unsure, "{key}");
+        }
+        let book = Book::new(10);
+        book.restore(&[(BUDGET.into(), serde_json::to_vec(&Budget::default()).expect("JSON"))]);
+        assert!(!book.is_unsure());
+    }
 }

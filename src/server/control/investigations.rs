@@ -31,6 +31,8 @@ impl Control {
             "failed": count(Investigation::Failed),
             "left_out": count(Investigation::LeftOut),
             "under_way": self.book.unfinished().len(),
+            // What was spent and called before this life could not be read: neither is done in this one.
+            "store_unreadable": self.book.is_unsure(),
             "model": self.investigator.model.as_ref().map(|model| model.about()),
             "budget": {
                 "spent": self.book.budget(|budget| budget.spent((self.clock)())),

@@ -128,6 +128,10 @@ async fn wait_for_model(parts: &Parts, case: &Case, turn: &mut Turn) -> Result<E
     let Some(dossier) = dossier(&parts.shelf, case.id).await else {
         return Ok(Event::NoModel(Some("The model was not asked: the dossier is not there any more.".into())));
     };
+    if parts.book.is_unsure() {
+        let why = "The model was not asked: what it has cost so far cannot be read from the store (see the log).";
+        return Ok(Event::NoModel(Some(why.into())));
+    }
     let least = model.least(&question(&Redacted::new(&dossier), Cost::UNBOUNDED));
     loop {
         let now_ms = (parts.clock)();
@@ -383,6 +387,9 @@ fn remade(
 async fn decide(parts: &Arc<Parts>, case: &Case) -> Result<Event, Stopping> {
     let refused = |why: String| Ok(Event::Refused(why));
     let Some(found) = &case.found else { return refused("Nothing was called: nothing was found.".into()) };
+    if parts.book.is_unsure() {
+        return refused("Nothing was called: what was called so far cannot be read from the store (see the log).".into());
+    }
     let Some(Some((escalation, _))) = parts.ledger.with_others(case.id).await else {
         return refused("Nothing was called: its escalation is held no more.".into());
     };
