@@ -35,6 +35,9 @@ const GIT_TIME: Duration = Duration::from_secs(60);
 /// A server that wants to be left alone for longer is not asked about this case again.
 const PAUSE_MAX: Duration = Duration::from_secs(120);
 
+/// One service's tests at a time: they take what cores and memory there are.
+static PROVING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What one task knows beside its case; it need not outlive it.
 #[derive(Default)]
 pub(super) struct Turn {
@@ -67,6 +70,7 @@ pub(super) async fn perform(
             event
         }
         Effect::Prove => {
+            let _one = unless_stopped(parts, PROVING.lock()).await?;
             Failpoint::Proving.pass();
             let event = blocking(parts, case, prove).await;
             Failpoint::Proved.pass();
@@ -178,7 +182,7 @@ async fn ask(parts: &Arc<Parts>, case: &Case, turn: &Turn) -> Result<Event, Stop
     });
     let files = unless_stopped(parts, files).await?.unwrap_or(None);
     let dossier = Redacted::new(&dossier);
-    let question = question(&dossier, turn.allowance.unwrap_or(Cost::UNBOUNDED));
+    let question = question(&dossier, turn.allowance.unwrap_or_default());
     let answer = unless_stopped(parts, model.ask(question, files)).await?;
     let about = |usage: Usage, cost_usd: f64, calls: u32, model: String| Asked {
         model,
