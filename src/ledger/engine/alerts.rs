@@ -69,6 +69,10 @@ impl Engine {
     /// Only of what an alert opened: nothing told here ends what a watch counts.
     fn alert_ends(&mut self, crossing: &Crossing, now: Now) -> Option<u64> {
         let id = self.desk.alerted(crossing)?;
+        // Windows of ours fire for it by now: they tell when it ends.
+        if self.desk.get(id).is_some_and(|held| held.firing > 0) {
+            return Some(id);
+        }
         if let Some(post) = self.desk.quieted(id, now.ms) {
             self.outbox.post(&post);
         }
