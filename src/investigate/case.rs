@@ -32,6 +32,8 @@ use crate::redact::Redacted;
 pub const ASKS_MAX: u32 = 3;
 /// Times that a patch is tried in all: what a test command brings down may be us.
 pub const PROOFS_MAX: u32 = 2;
+/// Lives that may end while an answer is checked: what is in it may be what ends them.
+pub const CHECKS_MAX: u32 = 3;
 /// Times that a proposal is tried in all.
 pub const PROPOSALS_MAX: u32 = 4;
 /// Sentences about what was not done.
@@ -60,6 +62,9 @@ pub struct Case {
     /// What was answered, and what of it stands.
     #[serde(default)]
     pub found: Option<Found>,
+    /// Times that a life ended while an answer was checked.
+    #[serde(default)]
+    pub checks: u32,
     #[serde(default)]
     pub proofs: u32,
     #[serde(default)]
@@ -300,6 +305,7 @@ impl Case {
             asks: 0,
             asked: None,
             found: None,
+            checks: 0,
             proofs: 0,
             patch: None,
             proposals: 0,

@@ -4,7 +4,7 @@
 //! event. A case that a new life finds is told [`Event::Restarted`] first.
 
 use super::{
-    ASKS_MAX, Asked, Called, Case, Found, Outcome, PROOFS_MAX, PROPOSALS_MAX, Patch, Proof, Proposed, Remedy, Step,
+    ASKS_MAX, Asked, CHECKS_MAX, Called, Case, Found, Outcome, PROOFS_MAX, PROPOSALS_MAX, Patch, Proof, Proposed, Remedy, Step,
 };
 use crate::investigate::verdict::Action;
 use crate::redact::Redacted;
@@ -243,6 +243,28 @@ impl Case {
                     Redacted::default(),
                 );
                 self.plan()
+            }
+            Step::Checking { .. } if self.checks >= CHECKS_MAX => {
+                self.skip(
+                    "Checking the answer: the program ended time and again while that was done.",
+                    Redacted::default(),
+                );
+                self.end(Outcome::Unexplained)
+            }
+            Step::Checking { .. } => {
+                self.checks += 1;
+                Effect::Check
+            }
+            Step::Proposing { .. } if self.proposals >= PROPOSALS_MAX => {
+                self.skip(
+                    "Proposing the patch: the program ended time and again while that was tried.",
+                    Redacted::default(),
+                );
+                self.end(Outcome::Patched)
+            }
+            Step::Proposing { not_before_ms } => {
+                self.proposals += 1;
+                Effect::Propose(*not_before_ms)
             }
             Step::Proving if self.proofs >= PROOFS_MAX => {
                 self.skip(

@@ -61,7 +61,8 @@ proptest! {
                 prop_assert!(matches!(event, Event::Allowed(_)) && before.step == Step::Deciding);
                 prop_assert_eq!(&held.step, &Step::Calling);
             }
-            prop_assert!(held.asks <= ASKS_MAX && held.proofs <= PROOFS_MAX && held.proposals <= PROPOSALS_MAX);
+            prop_assert!(held.asks <= ASKS_MAX && held.checks <= CHECKS_MAX);
+            prop_assert!(held.proofs <= PROOFS_MAX && held.proposals <= PROPOSALS_MAX);
             prop_assert_eq!(held.is_done(), held.outcome.is_some());
             if was_done {
                 prop_assert_eq!((&held.step, held.outcome, effect), (&before.step, before.outcome, Effect::Rest));
@@ -134,4 +135,23 @@ fn a_case_that_is_over_keeps_no_edits() {
     let (of, _) = of.after(Event::Proved(patch(true, false)), 2);
     assert_eq!(of.outcome, Some(Outcome::Unproven));
     assert_eq!(of.found.as_ref().map(|found| found.verdict.plan.edits.len()), Some(0));
+}
+
+#[test]
+fn an_answer_or_a_proposal_that_ends_life_after_life_ends_the_case() {
+    let (mut of, _) = case().after(Event::NoModel(None), 0);
+    for _ in 0..CHECKS_MAX {
+        let (next, effect) = of.after(Event::Restarted, 1);
+        assert_eq!(effect, Effect::Check);
+        of = next;
+    }
+    assert_eq!(of.clone().after(Event::Restarted, 1).0.outcome, Some(Outcome::Unexplained));
+    let (of, _) = of.after(Event::Checked(Box::new(found(Action::Patch, true))), 1);
+    let (mut of, _) = of.after(Event::Proved(patch(true, true)), 2);
+    for _ in 1..PROPOSALS_MAX {
+        let (next, effect) = of.after(Event::Restarted, 3);
+        assert_eq!(effect, Effect::Propose(2));
+        of = next;
+    }
+    assert_eq!(of.after(Event::Restarted, 4).0.outcome, Some(Outcome::Patched));
 }
