@@ -527,6 +527,20 @@ async fn any_other_server_is_asked_the_same_with_or_without_a_schema_or_tools() 
 }
 
 #[tokio::test]
+async fn what_a_server_does_not_count_is_guessed_and_charged() {
+    let server = ModelStandIn::start();
+    let client = openai(&server, BOUNDS);
+    let body = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": VERDICT}, "finish_reason": "stop"}]});
+    server.script([other::Answer::Raw { status: 200, headers: "", body: body.to_string() }]);
+    let usage = client.ask(None).await.expect("an answer").usage;
+    assert!(usage.input > prompt::SYSTEM.len() as u64 / 4 && usage.output >= VERDICT.len() as u64 / 3, "{usage:?}");
+    server.otherwise(other::Answer::Hang);
+    let hasty = openai(&server, Bounds { deadline: Duration::from_secs(1), ..BOUNDS });
+    let fault = hasty.fault().await;
+    assert!(fault.why == Why::TimedOut && fault.usage.input > 0, "{fault:?}");
+}
+
+#[tokio::test]
 async fn failures_of_another_server_are_told_as_the_same_kinds() {
     for (answer, why, calls) in [
         (other::Answer::CutAt("{\"root"), Why::CutShort, 1),

@@ -147,6 +147,7 @@ impl Talk<'_> {
             let call = self.wire.call(self.asking(messages, tools), &mut tab.call);
             let outcome = time::timeout_at(self.deadline, call).await;
             let outcome = outcome.unwrap_or_else(|_| Err(too_late()));
+            tab.guess_call(&outcome, self.asking(messages, tools), tokens);
             let word = outcome.as_ref().map_or_else(|failed| failed.why.as_str(), |_| "answered");
             self.metrics.investigator_calls.with_label_values(&[word]).inc();
             let failed = match outcome {
@@ -233,6 +234,23 @@ impl<'m> Tab<'m> {
     fn begin_call(&mut self) {
         self.ended_call();
         self.calls = self.calls.saturating_add(1);
+    }
+
+    /// A server that does not count, or did not come to it, has worked all the same.
+    fn guess_call(&mut self, outcome: &Result<Said, Failed>, asking: Asking<'_>, prompt: u64) {
+        if self.call.tokens() > 0 {
+            return;
+        }
+        match outcome {
+            Ok(said) => {
+                let bytes = asking.messages.iter().map(length).sum::<u64>() + asking.system.len() as u64;
+                let input = (bytes + length(asking.schema)) / TOKEN_BYTES_USUAL;
+                let output = length(&said.message) / TOKEN_BYTES_USUAL;
+                self.call = Usage { input, output, ..Usage::default() };
+            }
+            Err(failed) if failed.why == Why::TimedOut => self.call = Usage { input: prompt, ..Usage::default() },
+            Err(_) => {}
+        }
     }
 
     /// What the last call has cost, which from now on is a part of the whole.
