@@ -171,9 +171,8 @@ fn a_remedy_that_fits_is_called_once_and_people_are_told_that_it_helped() {
     assert_eq!(status["investigation"]["budget"]["spent"]["last_day"], 1, "{status}");
 }
 
-#[test]
-fn a_bug_is_mended_in_a_diff_that_its_test_proves() {
-    let (slack, claude) = (SlackStandIn::start(), Claude::start());
+/// A repository with a bug, its commit, and a model that mends it.
+fn bug(claude: &Claude) -> (Repository, String) {
     let repository = Repository::new();
     repository.write("app/price.sh", "price() {\n  echo $(($1 / $2))\n}\n");
     repository.write("check.sh", ". ./app/price.sh\n[ \"$(price 6 2)\" = 3 ] || exit 1\nfor t in tests/*.sh; do [ -e \"$t\" ] || continue; sh \"$t\" || exit 1; done\n");
@@ -185,12 +184,27 @@ fn a_bug_is_mended_in_a_diff_that_its_test_proves() {
         }))
         .to_string(),
     ));
-    let program = start(&settings(&slack, &claude, 3600));
+    (repository, commit)
+}
+
+fn register_bug(program: &Program, repository: &Repository, commit: &str) {
     let path = repository.path().to_str().expect("UTF-8");
-    register(&program, "payments", &json!({"repository": path, "commit": commit, "test": "sh check.sh"}));
+    register(program, "payments", &json!({"repository": path, "commit": commit, "test": "sh check.sh"}));
+    wait_copied(program);
+}
+
+fn wait_copied(program: &Program) {
     eventually("the repository is copied", PATIENT, || {
         (get_json(program.control_addr(), "/services/payments")["source"]["state"] == "ready").then_some(())
     });
+}
+
+#[test]
+fn a_bug_is_mended_in_a_diff_that_its_test_proves() {
+    let (slack, claude) = (SlackStandIn::start(), Claude::start());
+    let (repository, commit) = bug(&claude);
+    let program = start(&settings(&slack, &claude, 3600));
+    register_bug(&program, &repository, &commit);
     post(&program, errors("payments", 6));
     let of = eventually("it is over", PATIENT, || Some(shown(&program, "E1")).filter(|of| of["execution"].is_object()));
     assert_eq!(of["state"], "patched", "{of}");
@@ -325,9 +339,11 @@ fn a_remedy_that_may_have_been_called_is_never_called_again_and_that_is_said() {
         program.kill9();
         program.restart();
         wait_ready(&program);
-        // A second flood of the same incident asks for nothing.
-        post(&program, errors("payments", 6));
-        wait_state(&program, "E1", "watching");
+        // Another one is looked into to its end: whatever was to be called again would have been by then.
+        let other = json!({"data": {"message": "High Error Rate"}, "service": "orders", "cluster": "other"});
+        let answer = alert(&program, "?wait=60", &other);
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("escalated")), "{}", answer.text());
+        assert_eq!(shown(&program, "E1")["state"], "watching");
         assert_eq!(hook.calls(), calls, "{place}");
     }
 }
@@ -361,6 +377,32 @@ fn the_end_of_a_case_is_stored_with_what_is_told_of_it() {
         assert_eq!(told.len(), 1, "{place}: {told:#?}");
         // The answer was stored before it was checked: nobody pays twice.
         assert_eq!(claude.calls().len(), asked, "{place}");
+    }
+}
+
+#[test]
+fn a_life_that_ends_while_a_patch_is_tried_or_proposed_leaves_it_to_the_next_one_which_asks_nobody_again() {
+    for place in ["proving:1", "proved:1", "proposing:1", "proposed:1"] {
+        let (slack, claude) = (SlackStandIn::start(), Claude::start());
+        let (repository, commit) = bug(&claude);
+        let mut program = start(&settings(&slack, &claude, 3600));
+        register_bug(&program, &repository, &commit);
+        program.kill9();
+        program.set_env("EMBERWATCH_FAILPOINT", Some(place));
+        program.restart();
+        wait_ready(&program);
+        wait_copied(&program);
+        post(&program, errors("payments", 6));
+        assert_eq!(program.wait_exit_within(PATIENT).signal(), Some(6), "{place}: it aborts itself");
+        program.set_env("EMBERWATCH_FAILPOINT", None);
+        program.restart();
+        wait_ready(&program);
+        let of = wait_state(&program, "E1", "patched");
+        assert_eq!(of["execution"]["patch"]["proof"]["outcome"], "mends", "{place}: {of}");
+        assert_eq!(get(program.control_addr(), "/investigations/E1.diff").status, 200, "{place}");
+        assert_eq!(claude.calls().len(), 1, "{place}");
+        let told = eventually("it is told", PATIENT, || Some(reports(&slack)).filter(|told| !told.is_empty()));
+        assert_eq!(told.len(), 1, "{place}: {told:#?}");
     }
 }
 
@@ -412,7 +454,7 @@ fn an_answer_that_takes_longer_than_its_sender_waits_is_202_with_nulls() {
 }
 
 #[test]
-fn two_thousand_alerts_cost_one_investigation_and_a_bounded_number_of_escalations() {
+fn two_thousand_alerts_cost_two_investigations_at_the_most_and_a_bounded_number_of_escalations() {
     let (slack, claude) = (SlackStandIn::start(), Claude::start());
     claude.otherwise(Reply::Say(verdict("escalate", &json!({})).to_string()));
     let program = start(&settings(&slack, &claude, 3600));
@@ -434,5 +476,6 @@ fn two_thousand_alerts_cost_one_investigation_and_a_bounded_number_of_escalation
     assert!((2..=101).contains(&all.len()), "{}", all.len());
     assert!(all.iter().any(|of| of["label"] == "more_alerts"));
     wait_state(&program, "E1", "escalated");
-    assert_eq!(claude.calls().len(), 1);
+    // One for the incident, one for all that is told together.
+    assert!((1..=2).contains(&claude.calls().len()), "{}", claude.calls().len());
 }

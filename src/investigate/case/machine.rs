@@ -4,7 +4,8 @@
 //! event. A case that a new life finds is told [`Event::Restarted`] first.
 
 use super::{
-    ASKS_MAX, Asked, CHECKS_MAX, Called, Case, Found, Outcome, PROOFS_MAX, PROPOSALS_MAX, Patch, Proof, Proposed, Remedy, Step,
+    ASKS_MAX, Asked, CHECKS_MAX, Called, Case, Found, Outcome, PROOFS_MAX, PROPOSALS_MAX, Patch, Proof, Proposed,
+    Remedy, Step,
 };
 use crate::investigate::verdict::Action;
 use crate::redact::Redacted;

@@ -136,7 +136,12 @@ fn alerts(value: &Value, now_ms: i64) -> Vec<Alert> {
     given.sort_by_key(|alert| ends(alert));
     if given.len() > ALERTS_MAX {
         let (given, firing) = (given.len(), given.iter().filter(|alert| !ends(alert)).count());
-        tracing::warn!(given, firing, taken = ALERTS_MAX, "a request has more alerts than are taken: the others are left out");
+        tracing::warn!(
+            given,
+            firing,
+            taken = ALERTS_MAX,
+            "a request has more alerts than are taken: the others are left out"
+        );
     }
     let mut alerts: Vec<Alert> = given
         .into_iter()

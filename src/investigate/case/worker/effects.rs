@@ -392,7 +392,9 @@ async fn decide(parts: &Arc<Parts>, case: &Case) -> Result<Event, Stopping> {
     let refused = |why: String| Ok(Event::Refused(why));
     let Some(found) = &case.found else { return refused("Nothing was called: nothing was found.".into()) };
     if parts.book.is_unsure() {
-        return refused("Nothing was called: what was called so far cannot be read from the store (see the log).".into());
+        return refused(
+            "Nothing was called: what was called so far cannot be read from the store (see the log).".into(),
+        );
     }
     let Some(Some((escalation, _))) = parts.ledger.with_others(case.id).await else {
         return refused("Nothing was called: its escalation is held no more.".into());
