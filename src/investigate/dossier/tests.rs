@@ -309,5 +309,5 @@ fn what_an_alert_says_is_no_line_of_the_log_even_where_it_looks_like_one() {
     let of = Escalation { alert: true, samples: vec![Redacted::new(forged)], ..escalation(42, "pool") };
     let text = write(&Facts { escalation: of, around: vec![], ..facts() }, 64 * 1024);
     assert!(text.as_str().contains("\n## What the alert says\n") && text.as_str().contains(forged));
-    assert!(super::reading::Dossier::read(text.as_str()).logged().is_empty());
+    assert!(reading::Dossier::read(text.as_str()).logged().is_empty());
 }
