@@ -472,6 +472,7 @@ mod tests {
 
     /// At an address where nobody listens.
     async fn show() -> Show {
+        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
         let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = nobody.local_addr().expect("an address");
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");

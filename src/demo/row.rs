@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_no_text() {
         let row = Row::of(Ink::Plain, "a\u{1b}]0;x\u{7}b").and(Ink::Red, "\u{9b}2J\u{202e}\r\n");
-        assert_eq!(row.columns(), 13);
+        assert_eq!(row.columns(), 14);
         assert_eq!(row.paint(false), "a\u{fffd}]0;x\u{fffd}b\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}");
         let painted = Row::of(Ink::Red, "\u{1b}[0m").paint(true);
         assert_eq!(painted, "\u{1b}[31m\u{fffd}[0m\u{1b}[0m", "only our own");

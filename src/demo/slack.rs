@@ -93,6 +93,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (shown, mut messages) = mpsc::channel(8);
         let serving = tokio::spawn(serve(listener, Secret::new("xoxb-of-this-run"), shown));
+        rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         for (token, is_taken) in [(None, false), (Some("xoxb-demo"), false), (Some("xoxb-of-this-run"), true)] {
             let mut request = client.post(format!("http://{address}/api/chat.postMessage")).body(r#"{"text":"x"}"#);
