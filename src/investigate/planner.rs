@@ -3,14 +3,14 @@
 //! It reads a dossier as a model would, and nothing else. It knows what services say when a disk is full, a pool is
 //! empty or a certificate has run out ([`signs`]), when a deploy came just before, and where a trace leads. Whatever
 //! it says it cites, verbatim. It proposes a remedy only where the operator's own words of what that cures stand in a
-//! line of the log ([`super::remedy`] looks again); all else is a person's, with what to look at first. Where it knows
+//! line of the log that was counted, or in two ([`super::remedy`] looks again); all else is a person's, with what to look at first. Where it knows
 //! nothing it says so.
 
 mod around;
 pub mod signs;
 
 use super::dossier::reading::{Dossier, Logged};
-use super::remedy::words;
+use super::remedy::{are_enough, words};
 use super::verdict::{Action, Evidence, Plan, Verdict};
 use crate::record::level::Level;
 use crate::registry::descriptor::{Descriptor, Remedy};
@@ -116,7 +116,7 @@ impl<'t> Scene<'t> {
                 line.level() >= Some(Level::Warn) && words::fits(cure, &said, &said)
             };
             let lines: Vec<_> = self.lines.iter().filter(says).copied().collect();
-            (!lines.is_empty()).then_some((remedy, cure.as_str(), lines))
+            are_enough(lines.iter().copied()).then_some((remedy, cure.as_str(), lines))
         })
     }
 

@@ -2,18 +2,20 @@
 //!
 //! [`may_call`] is pure and says no unless everything speaks for it. What somebody answered is only the asking: the
 //! cure must fit by the descriptor's own words, which have to stand in a line of the log that was cited and that the
-//! service itself wrote at `warn` or above ([`words`]). Whoever calls stores a [`Call`] first, durably: one that is
-//! stored and was never answered counts, so that a remedy is called at most once, whatever dies when.
+//! service itself wrote at `warn` or above ([`words`]). One such line is enough if a watch counted it; a single line
+//! beside the trouble is anybody's, so of those two have to say it. Whoever calls stores a [`Call`] first, durably: one
+//! that is stored and was never answered counts, so that a remedy is called at most once, whatever dies when.
 
 mod call;
 pub mod words;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::dossier::reading::{Dossier, Logged};
-use super::verdict::{Action, CONFIDENCE_TO_ACT, Plan};
+use super::verdict::{Action, CONFIDENCE_TO_ACT, Evidence, Plan, collapsed};
 use crate::escalation::Escalation;
 use crate::notify::alerts::rfc3339;
 use crate::record::level::Level;
@@ -30,13 +32,15 @@ pub const ALL_PER_DAY: usize = 1000;
 const CALLS_MAX: usize = 10_000;
 /// Of a line that is told.
 const LINE_BYTES: usize = 300;
+/// Lines that have to say it where no watch counted any of them.
+const UNCOUNTED_LEAST: usize = 2;
 
 /// What asks for a remedy, and what speaks for it.
 pub struct Asked<'a> {
     pub plan: &'a Plan,
     pub confidence: f64,
-    /// Quotes of evidence that was proven to stand in the dossier.
-    pub proven: Vec<&'a str>,
+    /// Evidence that was proven. What stands in a file is no line of the log.
+    pub proven: Vec<&'a Evidence>,
     /// As it was answered about.
     pub dossier: &'a str,
     pub escalation: &'a Escalation,
@@ -131,7 +135,8 @@ pub fn may_call<'a>(
     }
     let dossier = Dossier::read(asked.dossier);
     let logged = dossier.logged();
-    let cited: Vec<Cited<'_>> = asked.proven.iter().flat_map(|quote| cited(quote, &logged)).collect();
+    let quotes = asked.proven.iter().filter(|evidence| evidence.path.is_none());
+    let cited: Vec<Cited<'_>> = quotes.flat_map(|evidence| cited(&evidence.quote, &logged)).collect();
     if cited.is_empty() {
         return Err(WhyNot::Unproven);
     }
@@ -163,26 +168,28 @@ fn named<'a>(name: Option<&str>, remedies: &'a [Remedy]) -> Result<&'a Remedy, W
     found.ok_or_else(|| WhyNot::NoSuchRemedy { names: remedies.iter().map(|remedy| remedy.name.clone()).collect() })
 }
 
+/// Lines that say the same are believed: one that a watch counted, or several that none did.
+pub(super) fn are_enough<'a>(lines: impl Iterator<Item = &'a Logged<'a>>) -> bool {
+    let mut distinct = HashSet::new();
+    lines.into_iter().any(|line| line.is_counted || (distinct.insert(line.line) && distinct.len() >= UNCOUNTED_LEAST))
+}
+
 /// A line of the log, and what was quoted of it.
 struct Cited<'a> {
     quote: &'a str,
+    logged: &'a Logged<'a>,
     said: String,
-    is_grave: bool,
 }
 
-/// The lines of the log that a line of `quote` stands in.
-fn cited<'a>(quote: &'a str, logged: &[Logged<'_>]) -> Vec<Cited<'a>> {
-    let mut found = Vec::new();
-    for part in quote.lines().map(str::trim).filter(|part| !part.is_empty()) {
-        for logged in logged {
-            let said = logged.said();
-            if logged.line.contains(part) || said.contains(part) {
-                let is_grave = logged.level() >= Some(Level::Warn);
-                found.push(Cited { quote: part, said, is_grave });
-            }
-        }
-    }
-    found
+/// The lines that the whole of `quote` stands in, blanks aside.
+fn cited<'a>(quote: &'a str, logged: &'a [Logged<'a>]) -> Vec<Cited<'a>> {
+    let wanted = collapsed(quote);
+    let of_line = |logged: &'a Logged<'a>| {
+        let said = logged.said();
+        let is_there = collapsed(logged.line).contains(&wanted) || collapsed(&said).contains(&wanted);
+        (is_there && !wanted.is_empty()).then_some(Cited { quote, logged, said })
+    };
+    logged.iter().filter_map(of_line).collect()
 }
 
 /// The first of its cures that fits, and the line that says so.
@@ -191,17 +198,19 @@ fn fitting<'a, 'c>(
     label: Option<&str>,
     cited: &'c [Cited<'_>],
 ) -> Option<(Option<&'a str>, &'c str)> {
+    let first_of = |says: &dyn Fn(&Cited<'_>) -> bool| {
+        let is_grave = |cited: &&Cited<'_>| cited.logged.level() >= Some(Level::Warn);
+        let found: Vec<&'c Cited<'_>> = cited.iter().filter(is_grave).filter(|cited| says(cited)).collect();
+        let first = found.iter().find(|cited| cited.logged.is_counted).or(found.first())?;
+        are_enough(found.iter().map(|cited| cited.logged)).then_some(first.said.as_str())
+    };
     for cure in &remedy.cures {
-        let says = |cited: &&Cited<'_>| cited.is_grave && words::fits(cure, &cited.said, cited.quote);
-        if let Some(cited) = cited.iter().find(says) {
-            return Some((Some(cure), &cited.said));
+        if let Some(said) = first_of(&|cited| words::fits(cure, &cited.said, cited.quote)) {
+            return Some((Some(cure), said));
         }
     }
     let is_label = |cure: &String| label.is_some_and(|label| words::is_label(cure, label));
-    if remedy.cures.iter().any(is_label) {
-        return cited.first().map(|cited| (None, cited.said.as_str()));
-    }
-    None
+    if remedy.cures.iter().any(is_label) { first_of(&|_| true).map(|said| (None, said)) } else { None }
 }
 
 impl Calls {

@@ -11,6 +11,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use check::collapsed;
 pub use check::{Checked, Standing, check};
 pub use parse::parse;
 pub use schema::schema;

@@ -187,8 +187,12 @@ fn requests_that_fail_are_explained_by_what_the_service_says_beside_them() {
         (' ', json!({"level": "error", "message": "connection pool exhausted: 4 of 4 in use"})),
         (' ', json!({"level": "info", "message": "no space left on device, said calmly"})),
     ];
-    let text = dossier(&[access], &around, "");
-    let verdict = planned(&text, Some(&pool()));
+    let text = dossier(std::slice::from_ref(&access), &around, "");
+    // One line that nothing counted is anybody's; a second one that says the same is not.
+    assert_eq!(planned(&text, Some(&pool())).plan.action, Action::Escalate);
+    let again = (' ', json!({"level": "error", "message": "connection pool exhausted: 4 of 4 in use, still"}));
+    let twice = dossier(&[access], &[&around[..], &[again]].concat(), "");
+    let verdict = planned(&twice, Some(&pool()));
     assert_eq!((verdict.plan.action, verdict.confidence), (Action::RestartService, REGISTERED));
     let verdict = planned(&text, None);
     assert_eq!((verdict.plan.action, verdict.confidence), (Action::Escalate, LIKELY));

@@ -26,6 +26,20 @@ fn dossier() -> String {
     dossier::write(&facts, 64 * 1024).as_str().to_owned()
 }
 
+/// Of the dossier.
+fn quotes(quotes: &[&str]) -> Vec<Evidence> {
+    let evidence = |quote: &&str| Evidence { path: None, line: None, quote: (*quote).into(), says: String::new() };
+    quotes.iter().map(evidence).collect()
+}
+
+/// A dossier whose samples do not say it, and these records around it, counted or not, that do at this level.
+fn beside(level: &str, counted: &[bool]) -> String {
+    let mut facts = facts::facts();
+    facts.around = (0..).zip(counted).map(|(n, counted)| facts::record(facts::FIRST + n, *counted, POOL)).collect();
+    let said = |level: &str| json!({"level": level, "message": POOL}).to_string();
+    dossier::write(&facts, 64 * 1024).as_str().replace(&said("info"), &said(level))
+}
+
 fn plan(remedy: Option<&str>) -> Plan {
     Plan {
         action: Action::RestartService,
@@ -41,7 +55,7 @@ fn plan(remedy: Option<&str>) -> Plan {
 struct Scene {
     plan: Plan,
     confidence: f64,
-    proven: Vec<&'static str>,
+    proven: Vec<Evidence>,
     dossier: String,
     escalation: Escalation,
     remedies: serde_json::Value,
@@ -52,7 +66,7 @@ fn scene() -> Scene {
     Scene {
         plan: plan(Some("restart")),
         confidence: 0.9,
-        proven: vec![POOL],
+        proven: quotes(&[POOL]),
         dossier: dossier(),
         escalation: facts::escalation(42, "http_5xx_spike"),
         remedies: json!([restart()]),
@@ -66,7 +80,7 @@ fn gate(scene: &Scene) -> Result<(Option<String>, String), WhyNot> {
     let asked = Asked {
         plan: &scene.plan,
         confidence: scene.confidence,
-        proven: scene.proven.clone(),
+        proven: scene.proven.iter().collect(),
         dossier: &scene.dossier,
         escalation: &scene.escalation,
     };
@@ -89,7 +103,8 @@ fn a_remedy_is_called_where_a_proven_line_says_what_it_cures() {
     assert_eq!(word(|scene| scene.plan.remedy = None), "called");
     // A whole line of the dossier, and several at once.
     assert_eq!(
-        word(|scene| scene.proven = vec![r#"{"level":"error","message":"connection pool exhausted: 20 of 20 in use"}"#]),
+        word(|scene| scene.proven =
+            quotes(&[r#"{"level":"error","message":"connection pool exhausted: 20 of 20 in use"}"#])),
         "called"
     );
 }
@@ -110,12 +125,12 @@ fn anything_that_is_missing_keeps_it_from_being_called() {
         ("unsure", |scene| scene.confidence = f64::INFINITY),
         ("late", |scene| scene.escalation.late = true),
         ("unproven", |scene| scene.proven = vec![]),
-        ("unproven", |scene| scene.proven = vec!["pool exhausted at midnight", "  \n", ""]),
+        ("unproven", |scene| scene.proven = quotes(&["pool exhausted at midnight", "  \n", ""])),
         // It stands in the dossier, in a block that no log line is in.
-        ("unproven", |scene| scene.proven = vec!["5xx responses are spiking", "payments"]),
+        ("unproven", |scene| scene.proven = quotes(&["5xx responses are spiking", "payments"])),
         // Nobody said it at a level that anybody should act on.
-        ("no_cure", |scene| scene.proven = vec!["pool exhausted, said calmly"]),
-        ("no_cure", |scene| scene.proven = vec!["connection"]),
+        ("no_cure", |scene| scene.proven = quotes(&["pool exhausted, said calmly"])),
+        ("no_cure", |scene| scene.proven = quotes(&["connection"])),
         ("no_cure", |scene| scene.remedies[0]["cures"] = json!(["error", "5xx", "OutOfMemoryError"])),
     ];
     for (wanted, change) in cases {
@@ -125,11 +140,56 @@ fn anything_that_is_missing_keeps_it_from_being_called() {
     let asked = Asked {
         plan: &scene.plan,
         confidence: 1.0,
-        proven: vec![POOL],
+        proven: scene.proven.iter().collect(),
         dossier: &scene.dossier,
         escalation: &scene.escalation,
     };
     assert_eq!(may_call(&asked, None, &scene.calls, NOW).err(), Some(WhyNot::Unregistered));
+}
+
+#[test]
+fn a_single_line_that_nothing_counted_is_no_cure() {
+    for (level, counted, wanted) in [
+        ("error", &[true][..], "called"),
+        ("error", &[false], "no_cure"),
+        ("warn", &[false, false], "called"),
+        ("error", &[false, true], "called"),
+        ("info", &[true, true, true], "no_cure"),
+    ] {
+        for cure in ["pool exhausted", "http_5xx_spike"] {
+            let called = word(|scene| {
+                scene.dossier = beside(level, counted);
+                scene.remedies[0]["cures"] = json!([cure]);
+            });
+            assert_eq!(called, wanted, "{cure}: {level} {counted:?}");
+        }
+    }
+    // The same line cited twice is one line, and so it is of an alert from outside.
+    let twice = |scene: &mut Scene| {
+        scene.dossier = beside("error", &[false]);
+        scene.proven = quotes(&[POOL, "connection pool exhausted"]);
+    };
+    assert_eq!(word(twice), "no_cure");
+    assert_eq!(
+        word(|scene| {
+            twice(scene);
+            scene.escalation.alert = true;
+        }),
+        "no_cure"
+    );
+}
+
+#[test]
+fn only_a_whole_quote_of_the_log_is_cited() {
+    // Proven to stand in a file: somebody's source, and no line of the log.
+    assert_eq!(word(|scene| scene.proven[0].path = Some("src/pool.rs".into())), "unproven");
+    // Pieces of a quote stand in many lines; the whole stands in none.
+    assert_eq!(
+        word(|scene| scene.proven = quotes(&["connection pool exhausted\nand the rest of it is made up"])),
+        "unproven"
+    );
+    assert_eq!(word(|scene| scene.proven = quotes(&["e\nconnection pool exhausted"])), "unproven");
+    assert_eq!(word(|scene| scene.proven = quotes(&["connection  pool\n exhausted: 20"])), "called");
 }
 
 #[test]
@@ -157,7 +217,7 @@ fn the_path_of_a_request_and_other_text_of_strangers_is_no_cure() {
         facts.escalation.samples = vec![Redacted::new(&line.to_string())];
         scene.dossier = dossier::write(&facts, 64 * 1024).as_str().to_owned();
         let quote: &'static str = line.to_string().leak();
-        scene.proven = vec![quote];
+        scene.proven = quotes(&[quote]);
         assert_eq!(gate(&scene).map_err(|why| why.as_str()), Err("no_cure"), "{line}");
     }
 }

@@ -173,7 +173,7 @@ fn blocks(dossier: &str) -> Vec<String> {
 }
 
 /// Without blanks at its ends, and with one where there are several.
-fn collapsed(text: &str) -> String {
+pub(in crate::investigate) fn collapsed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -409,7 +409,7 @@ async fn decide(parts: &Arc<Parts>, case: &Case) -> Result<Event, Stopping> {
     let asked = remedy::Asked {
         plan: &found.verdict.plan,
         confidence: found.verdict.confidence,
-        proven: proven.map(|(evidence, _)| evidence.quote.as_str()).collect(),
+        proven: proven.map(|(evidence, _)| evidence).collect(),
         dossier: &dossier,
         escalation: &escalation,
     };
