@@ -169,9 +169,9 @@ fn named<'a>(name: Option<&str>, remedies: &'a [Remedy]) -> Result<&'a Remedy, W
 }
 
 /// Lines that say the same are believed: one that a watch counted, or several that none did.
-pub(super) fn are_enough<'a>(lines: impl Iterator<Item = &'a Logged<'a>>) -> bool {
+pub(super) fn are_enough<'a>(mut lines: impl Iterator<Item = &'a Logged<'a>>) -> bool {
     let mut distinct = HashSet::new();
-    lines.into_iter().any(|line| line.is_counted || (distinct.insert(line.line) && distinct.len() >= UNCOUNTED_LEAST))
+    lines.any(|line| line.is_counted || (distinct.insert(line.line) && distinct.len() >= UNCOUNTED_LEAST))
 }
 
 /// A line of the log, and what was quoted of it.
