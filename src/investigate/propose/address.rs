@@ -3,6 +3,7 @@
 use reqwest::Url;
 
 use crate::registry::location::{Location, Protocol};
+use crate::triage::model::http::is_here;
 
 /// A repository of a GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,6 @@ pub(super) struct Named {
 /// `SUB.ghe.com`. An API on this machine is that of whatever is on this machine: its last two names count.
 pub(super) fn named(of: &Location, api: &Url) -> Option<Named> {
     let (host, path) = parts(of)?;
-    let here = |host: &str| matches!(host, "localhost" | "[::1]" | "::1") || host.starts_with("127.");
     let api_host = api.host_str().unwrap_or_default().to_ascii_lowercase();
     let own = match api_host.strip_prefix("api.") {
         Some(rest) if rest == "github.com" || rest.ends_with(".ghe.com") => rest,
@@ -25,16 +25,16 @@ pub(super) fn named(of: &Location, api: &Url) -> Option<Named> {
     };
     let host = host.to_ascii_lowercase();
     let fits = match host.as_str() {
-        "" => here(own),
+        "" => is_here(own),
         "www.github.com" | "ssh.github.com" => own == "github.com",
-        host => host == own || (here(host) && here(own)),
+        host => host == own || (is_here(host) && is_here(own)),
     };
     let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
     let mut names: Vec<&str> = path.split('/').collect();
     let name = names.pop().map(|name| name.strip_suffix(".git").unwrap_or(name))?;
     let owner = names.pop()?;
     // Elsewhere an address has an owner and a name, and nothing else.
-    let exact = names.is_empty() || host.is_empty() || here(&host);
+    let exact = names.is_empty() || host.is_empty() || is_here(&host);
     let sound = |part: &str| {
         let plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
         plain && !matches!(part, "" | "." | "..") && part.len() <= 100
@@ -86,6 +86,8 @@ mod tests {
             ("/srv/git/acme/shop.git", "http://127.0.0.1:3000", Some("acme/shop")),
             ("http://127.0.0.1:4000/acme/shop.git", "http://127.0.0.1:3000/api/v3", Some("acme/shop")),
             ("/srv/git/acme/shop.git", "https://api.github.com", None),
+            ("/srv/git/acme/shop.git", "http://127.evil.example", None),
+            ("http://127.0.0.1:4000/acme/shop.git", "http://127.evil.example", None),
             ("https://gitlab.com/acme/shop.git", "https://api.github.com", None),
             ("https://github.com.evil.example/acme/shop.git", "https://api.github.com", None),
             ("https://evil.example/github.com/acme/shop", "https://api.github.com", None),

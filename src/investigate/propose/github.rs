@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::address::Named;
 use super::{Fault, FaultKind};
 use crate::secret::Secret;
+use crate::triage::model::http::is_here;
 
 const PUBLIC: &str = "https://api.github.com";
 /// For one request.
@@ -60,11 +61,7 @@ struct Answer {
 impl GitHub {
     pub(super) fn new(url: Option<&str>, token: Option<Secret>) -> Result<GitHub, reqwest::Error> {
         let api = Url::parse(url.unwrap_or(PUBLIC)).ok();
-        let is_here = api.as_ref().is_some_and(|url| match url.host_str() {
-            Some("localhost" | "[::1]") => true,
-            Some(host) => host.starts_with("127."),
-            None => false,
-        });
+        let is_here = api.as_ref().and_then(Url::host_str).is_some_and(is_here);
         let builder = Client::builder().redirect(redirect::Policy::none()).referer(false);
         let builder = if is_here { builder.no_proxy() } else { builder };
         Ok(GitHub { api, token, client: builder.connect_timeout(CONNECT).timeout(DEADLINE).build()?, is_here })

@@ -25,13 +25,15 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// Whether a host is this machine: by its address, for a name such as `127.evil.example` is anybody's.
+pub(crate) fn is_here(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
 /// A client as this module needs it. What is on this machine is never asked through a proxy.
 pub fn client(builder: ClientBuilder, url: &str, connect: Duration) -> reqwest::Result<Client> {
-    let here = Url::parse(url).is_ok_and(|url| match url.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host.starts_with("127."),
-        None => false,
-    });
+    let here = Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(is_here));
     let builder = if here { builder.no_proxy() } else { builder };
     builder.redirect(redirect::Policy::none()).referer(false).connect_timeout(connect).tcp_keepalive(KEEPALIVE).build()
 }
