@@ -62,6 +62,11 @@ impl Worker {
     fn new() -> Arc<Worker> {
         Arc::new(Worker { pool: Semaphore::new(POOL) })
     }
+
+    /// One whose connections were all taken, those in use as well, and never given back.
+    fn leaked() -> Arc<Worker> {
+        Arc::new(Worker { pool: Semaphore::new(0) })
+    }
 }
 
 impl Shop {
@@ -109,16 +114,12 @@ impl Shop {
     /// Breaks it.
     pub fn trigger(&self, mode: Mode) {
         let mut state = self.state();
-        state.mode = Some(mode);
         let before = state.revision;
-        match mode {
-            // Permits that are forgotten come back with a new pool only.
-            Mode::PoolLeaked => while state.worker.pool.try_acquire().map(|permit| permit.forget()).is_ok() {},
-            Mode::BadDeploy => state.revision = BROKEN,
-            Mode::DatabaseRefused | Mode::DependencyDown => {}
-        }
+        // Nothing of what was broken before stays: at most one thing is.
+        state.mode = Some(mode);
+        state.revision = if mode == Mode::BadDeploy { BROKEN } else { SOUND };
+        state.worker = if mode == Mode::PoolLeaked { Worker::leaked() } else { Worker::new() };
         if state.revision != before {
-            state.worker = Worker::new();
             self.log.say(state.revision, "info", "the shop is open", json!({"pool": POOL}));
         }
     }
@@ -294,6 +295,17 @@ mod tests {
         assert_eq!(sold(&shop).await, 0);
         assert!(shop.resolve(Some(Mode::DependencyDown)));
         assert_eq!(sold(&shop).await, 6);
+    }
+
+    #[tokio::test]
+    async fn one_fault_after_another_is_never_two() {
+        let (shop, _lines) = shop();
+        shop.trigger(Mode::BadDeploy);
+        shop.trigger(Mode::PoolLeaked);
+        assert_eq!((sold(&shop).await, &shop.status()["revision"]), (0, &json!(41)));
+        shop.trigger(Mode::DependencyDown);
+        assert_eq!((&shop.status()["pool"]["free"], shop.resolve(Some(Mode::DependencyDown))), (&json!(4), true));
+        assert_eq!((sold(&shop).await, shop.status()["status"].as_str()), (6, Some("ok")));
     }
 
     #[tokio::test]
