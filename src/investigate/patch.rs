@@ -6,7 +6,8 @@
 //! not by what was asked for; what does not hold is [`Refused`] whole, in words for people.
 //!
 //! Then the service's own `test` is run in a copy that is thrown away: with the regression test alone, where it must
-//! fail; with the mend, where it must pass; with the mend alone, so that a new test cannot make the old ones pass.
+//! fail; with the mend, where it must pass; with the mend alone, so that a new test cannot make the old ones pass; with
+//! the mend and a regression test that nothing can read, where it must fail, so that a mend cannot keep it from being run.
 //! What comes of that is a [`Proof`]. A proof shows that tests say so. It does not show that the mend is right: tests
 //! are written by the same hand, which is why a person reads the draft.
 //!
@@ -49,7 +50,7 @@ const GIT_TIME: Duration = Duration::from_secs(120);
 /// Bounds of a run, from the configuration.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// For one run of a test; there are three at the most.
+    /// For one run of a test; there are four at the most.
     pub test: Duration,
     /// That the copies and all that tests write beside them may take.
     pub bytes: u64,
@@ -153,7 +154,7 @@ pub enum Kind {
 impl Workshop {
     /// `folder` is made when it is needed; whatever a former life left in it goes.
     pub fn new(git: Git, folder: PathBuf, limits: Limits, deny: Deny) -> Workshop {
-        scratch::sweep(&folder);
+        scratch::sweep(&folder, |left| run::end_strays(&git, left));
         Workshop { git, folder, limits, deny }
     }
 

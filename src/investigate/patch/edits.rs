@@ -55,7 +55,7 @@ pub(super) fn files(
             return Err(refused(Kind::Empty, &file.path, "it stays as it is"));
         }
         if file.is_test && !only_adds(before, &file.after) {
-            let why = "a regression test may only add lines to a test that is there";
+            let why = "a regression test may only add lines below a test that is there, and imports at its head";
             return Err(refused(Kind::Tests, &file.path, why));
         }
         look(&file.path, before, &file.after)?;

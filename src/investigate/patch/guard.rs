@@ -39,6 +39,69 @@ const TURNED_OFF: [&str; 29] = [
     "os._exit",
 ];
 
+/// What ends a program as if all were well, before its tests have said anything. Code that does so may be sound;
+/// a mend that brings it in could pass any test by not running it.
+const ENDS_ALL: [&str; 14] = [
+    "os._exit",
+    "posix._exit",
+    "process.exit",
+    "process.reallyexit",
+    "process.kill(",
+    "process::exit",
+    "system.exit(",
+    "environment.exit(",
+    "getruntime().halt",
+    "os.exit(",
+    "systemexit",
+    "exit(0)",
+    "exit()",
+    "exit!",
+];
+
+/// Modules that a runner of Python's tests loads by name: a new file of such a name stands in for the real one.
+const LOADED: [&str; 40] = [
+    "argparse",
+    "ast",
+    "asyncio",
+    "atexit",
+    "builtins",
+    "code",
+    "codecs",
+    "collections",
+    "contextlib",
+    "copy",
+    "dis",
+    "difflib",
+    "doctest",
+    "enum",
+    "fnmatch",
+    "functools",
+    "gc",
+    "importlib",
+    "inspect",
+    "io",
+    "iniconfig",
+    "linecache",
+    "locale",
+    "os",
+    "packaging",
+    "pathlib",
+    "pkgutil",
+    "pprint",
+    "re",
+    "runpy",
+    "shutil",
+    "signal",
+    "site",
+    "subprocess",
+    "sys",
+    "sysconfig",
+    "time",
+    "tokenize",
+    "traceback",
+    "warnings",
+];
+
 /// How a test of Rust begins that stands beside the code.
 const MARKS: [&str; 3] = ["#[test]", "::test]", "#[cfg(test)]"];
 
@@ -81,6 +144,21 @@ pub(super) fn look(path: &str, before: &str, after: &str) -> Result<(), Refused>
             }
         }
     }
+    if is_code && !is_test(path) {
+        if before.is_empty() && stands_in(path) {
+            return Err(Refused::new(
+                Kind::Tests,
+                format!("{path} would stand in for a module that tests are run with"),
+            ));
+        }
+        let (before, after) = (before.to_lowercase(), after.to_lowercase());
+        if let Some(word) = ENDS_ALL.iter().find(|word| words(&after, word) > words(&before, word)) {
+            return Err(Refused::new(
+                Kind::Tests,
+                format!("{path}: `{word}` would end the program before its tests do"),
+            ));
+        }
+    }
     let is_kept = MARKS.iter().all(|mark| after.matches(mark).count() >= before.matches(mark).count());
     let stays = is_kept && inline_tests(before) == inline_tests(after);
     if !is_test(path) && !stays {
@@ -89,10 +167,73 @@ pub(super) fn look(path: &str, before: &str, after: &str) -> Result<(), Refused>
     Ok(())
 }
 
-/// Whether all lines of `before` are still there, in their order and as they were.
+/// Whether a path is that of a Python module of [`LOADED`].
+fn stands_in(path: &str) -> bool {
+    let lower = path.to_lowercase();
+    let module = lower.strip_suffix("/__init__.py").or(lower.strip_suffix(".py")).unwrap_or_default();
+    module.rsplit('/').next().is_some_and(|name| LOADED.contains(&name))
+}
+
+/// Whether all lines of `before` are still there as they were, and what is new follows them. Between them a line could
+/// end a test or open a comment; only what a new test imports may stand among the first ones.
 pub(super) fn only_adds(before: &str, after: &str) -> bool {
     let mut left = after.lines();
-    before.lines().all(|line| left.any(|other| other == line))
+    let mut head = Head::default();
+    before.lines().all(|line| {
+        let is_head = head.is_open;
+        let found = left.find(|other| *other == line || !(is_head && (other.trim().is_empty() || imports(other))));
+        head.pass(line);
+        found == Some(line)
+    })
+}
+
+/// The first lines of a file: what it imports, and what it says of itself.
+struct Head {
+    is_open: bool,
+    /// What ends the comment that is open.
+    comment: Option<&'static str>,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head { is_open: true, comment: None }
+    }
+}
+
+impl Head {
+    fn pass(&mut self, line: &str) {
+        let line = line.trim();
+        if let Some(end) = self.comment {
+            self.comment = Some(end).filter(|end| !line.contains(end));
+            return;
+        }
+        for (begin, end) in [("/*", "*/"), ("\"\"\"", "\"\"\""), ("'''", "'''")] {
+            if let Some(rest) = line.strip_prefix(begin) {
+                self.comment = Some(end).filter(|end| !rest.contains(end));
+                return;
+            }
+        }
+        let plain = ["#", "//", "package ", "module ", "import ("].iter().any(|begin| line.starts_with(begin));
+        self.is_open &= line.is_empty() || line == ")" || plain || imports(line);
+    }
+}
+
+/// Whether a line imports something, and does nothing else.
+fn imports(line: &str) -> bool {
+    let line = line.trim();
+    let line = line.strip_suffix(';').unwrap_or(line);
+    let known = ["import ", "from ", "use ", "using ", "require ", "require_relative ", "#include "];
+    let is_bound =
+        ["const ", "let ", "var "].iter().any(|begin| line.starts_with(begin)) && line.contains("= require(");
+    // A row of Go's list.
+    let is_row = line.starts_with('"') && line.ends_with('"') && line.len() > 2;
+    let is_plain = line.chars().all(|c| c.is_ascii_alphanumeric() || " #_.,:'\"/@{}*-()=<>".contains(c));
+    let is_closed =
+        [("(", ")"), ("{", "}")].iter().all(|(open, close)| line.matches(open).count() == line.matches(close).count())
+            && ["'", "\""].iter().all(|quote| line.matches(quote).count() % 2 == 0)
+            && !["/*", "*/", "'''", "\"\"\""].iter().any(|mark| line.contains(mark));
+    let calls = line.contains('(') && !is_bound;
+    is_plain && is_closed && !calls && (is_bound || is_row || known.iter().any(|begin| line.starts_with(begin)))
 }
 
 /// The module of tests at the end of a file of Rust, and what follows it.
@@ -169,6 +310,19 @@ mod tests {
         assert_eq!(kind("src/a.rs", "#[test]\nfn a() {}\n", "#[test]\n#[ignore]\nfn a() {}\n"), tests);
         assert_eq!(kind("src/a.rs", "fn f() {}\n#[test]\nfn a() { assert!(f()) }\n", "fn f() {}\n"), tests);
         assert_eq!(kind("tests/b.py", "", "import os\ndef test_b():\n    os._exit(0)\n"), tests);
+        for (path, after) in [
+            ("src/a.py", "import os\nos._exit(0)\n"),
+            ("src/a.js", "process.exit(0)\n"),
+            ("src/a.rs", "fn f() { std::process::exit(0) }\n"),
+            ("a.go", "func f() { os.Exit(1) }\n"),
+            ("src/a.py", "raise SystemExit\n"),
+            ("traceback.py", "x = 1\n"),
+            ("signal/__init__.py", "x = 1\n"),
+        ] {
+            assert_eq!(kind(path, "", after), tests, "{path}");
+        }
+        assert_eq!(kind("src/a.js", "process.exit(1)\n", "process.exit(1)\nx()\n"), None);
+        assert_eq!(kind("src/time.py", "x = 1\n", "x = 2\n"), None);
         // Code that is no test may end a program, and may assert less.
         assert_eq!(kind("src/a.py", "assert x\n", "import sys\nsys.exit(1)\n"), None);
         assert_eq!(kind("src/a.js", "list.skip(1)\n", "list.skip(1).skip(2)\n"), None);
@@ -194,11 +348,35 @@ mod tests {
     }
 
     #[test]
-    fn additions_leave_every_line_as_it_was() {
-        assert!(only_adds("a\nb\n", "a\nx\nb\ny\n"));
-        assert!(only_adds("a", "a\nb"));
-        assert!(!only_adds("a\nb\n", "b\na\n"));
-        assert!(!only_adds("a\nb\n", "a\nb  # skip\n"));
-        assert!(!only_adds("a\na\n", "a\n"));
+    fn additions_follow_what_is_there_and_leave_it_as_it_was() {
+        for (before, after) in [
+            ("a\nb\n", "a\nb\ny\n"),
+            ("a", "a\nb"),
+            ("import a\n\ndef t(): pass\n", "import a\nfrom b import c\n\ndef t(): pass\n\ndef u(): pass\n"),
+            ("\"\"\"Tests\nof a.\n\"\"\"\nimport a\nx\n", "\"\"\"Tests\nof a.\n\"\"\"\nimport b\nimport a\nx\ny\n"),
+            (
+                "package a\n\nimport (\n\t\"testing\"\n)\nfunc T() {}\n",
+                "package a\n\nimport (\n\t\"fmt\"\n\t\"testing\"\n)\nfunc T() {}\nfunc U() {}\n",
+            ),
+            ("const a = require('a');\nt()\n", "const a = require('a');\nconst { b } = require('./b');\nt()\nu()\n"),
+        ] {
+            assert!(only_adds(before, after), "{after}");
+        }
+        for (before, after) in [
+            ("a\nb\n", "b\na\n"),
+            ("a\nb\n", "a\nb  # skip\n"),
+            ("a\na\n", "a\n"),
+            ("a\nb\n", "a\nx\nb\n"),
+            ("def t():\n    assert f()\n", "def t():\n    return\n    assert f()\n"),
+            ("def t(): pass\n", "\"\"\"\ndef t(): pass\n\"\"\"\n"),
+            ("int t();\n", "/*\nint t();\n*/\n"),
+            ("int t();\n", "#if 0\nint t();\n#endif\n"),
+            ("import a\nx()\n", "import a; quit()\nx()\n"),
+            ("import a\nx()\n", "import a\nimport b; b.end()\nx()\n"),
+            ("import a\nx()\n", "import a\nimport b /*\nx()\n"),
+            ("import a\nx()\ny()\n", "import a\nx()\nimport b\ny()\n"),
+        ] {
+            assert!(!only_adds(before, after), "{after}");
+        }
     }
 }

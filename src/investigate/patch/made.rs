@@ -55,11 +55,15 @@ pub(super) fn written(files: &[Changed], which: impl Fn(&Changed) -> bool) -> Ve
     wanted.map(|file| (file.path.as_str(), file.runnable, file.after.as_str())).collect()
 }
 
-/// The three commits that are tried: the regression test alone, the mend alone, both.
+/// Text that no language and no shell reads to its end.
+const UNREADABLE: &str = "<?php\n((((( [[[[[ {{{{{ \" ' `\n";
+
+/// The commits that are tried: the regression test alone, the mend alone, both; and both with a test that is broken.
 pub(super) struct Tried {
     pub(super) test_alone: String,
     pub(super) mend_alone: String,
     pub(super) whole: String,
+    pub(super) broken: String,
 }
 
 pub(super) fn tried(git: &Git, scratch: &Scratch, draft: &Draft, mirror: &Path) -> Result<Tried, Failed> {
@@ -68,13 +72,25 @@ pub(super) fn tried(git: &Git, scratch: &Scratch, draft: &Draft, mirror: &Path) 
     git.borrow(&place, mirror, deadline)?;
     let repository = Repository { git, folder: &place, deadline };
     let making = |name, files| Making { name, from: &draft.commit, time: NOTED, message: "draft", files };
+    let mut broken = written(&draft.files, |_| true);
+    for ((_, _, text), file) in broken.iter_mut().zip(&draft.files) {
+        if file.is_test {
+            *text = UNREADABLE;
+        }
+    }
     let commits = repository.commits(&[
         making("test", written(&draft.files, |file| file.is_test)),
         making("mend", written(&draft.files, |file| !file.is_test)),
         making("whole", written(&draft.files, |_| true)),
+        making("broken", broken),
     ])?;
     match commits.as_slice() {
-        [test, mend, whole] => Ok(Tried { test_alone: test.clone(), mend_alone: mend.clone(), whole: whole.clone() }),
+        [test, mend, whole, broken] => Ok(Tried {
+            test_alone: test.clone(),
+            mend_alone: mend.clone(),
+            whole: whole.clone(),
+            broken: broken.clone(),
+        }),
         _ => Err(Failed::Unknown(String::new())),
     }
 }

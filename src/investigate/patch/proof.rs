@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run::{End, Isolation, Place, Ran, isolation, run};
 use super::scratch::Scratch;
-use super::{Draft, GIT_TIME, Workshop, made};
+use super::{Draft, GIT_TIME, Isolated, Workshop, made};
 use crate::investigate::source::git::Repository;
 use crate::redact::Redacted;
 
@@ -77,7 +77,12 @@ pub(super) fn prove(workshop: &Workshop, draft: &Draft, mirror: &Path, test: Opt
     let Some(test) = test.filter(|test| !test.trim().is_empty()) else {
         return Proof::untried("The service has no `test`: nothing was run.");
     };
-    let Some(isolation) = isolation(&workshop.git, workshop.limits.isolation) else {
+    // A test that a model wrote is nobody's code: without namespaces it runs only where somebody has written so.
+    let wanted = match workshop.limits.isolation {
+        Isolated::Auto if draft.has_test() => Isolated::Required,
+        wanted => wanted,
+    };
+    let Some(isolation) = isolation(&workshop.git, wanted) else {
         return Proof::untried(
             "Nothing was run: this machine gives a test no namespaces of its own (`investigation.test_isolation`).",
         );
@@ -115,6 +120,15 @@ pub(super) fn prove(workshop: &Workshop, draft: &Draft, mirror: &Path, test: Opt
         if alone != End::Passed {
             let words = format!("With the mend, but without its regression test, the test {}.", alone.words());
             return proof.end(Outcome::Refuted, words);
+        }
+        // What passes whatever stands in its tests does not run them.
+        let broken = runs.one(&mut proof, "the mend with its regression test made unreadable", &tried.broken);
+        if broken == End::Passed {
+            return proof.end(Outcome::Refuted, "It passes even with a test that is broken: nothing looks at it.");
+        }
+        if let Some(why) = broken.hindered() {
+            let words = format!("Whether its regression test is looked at could not be seen: {why}.");
+            return proof.end(Outcome::Untried, words);
         }
     }
     match (before, has_test) {
@@ -171,7 +185,13 @@ impl Runs<'_> {
 
 impl Proof {
     fn end(mut self, outcome: Outcome, words: impl Into<String>) -> Proof {
-        (self.outcome, self.words) = (outcome, words.into());
+        let how = match self.isolation {
+            Some(Isolation::Namespaces) => " It ran without network, in namespaces of its own.",
+            Some(Isolation::None) => " It ran like any other process of our user.",
+            None => "",
+        };
+        let words: String = words.into();
+        (self.outcome, self.words) = (outcome, words + how);
         self
     }
 }

@@ -10,8 +10,10 @@
 //! that it writes is taken over.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -33,6 +35,8 @@ const MEASURE: Duration = Duration::from_millis(300);
 const TAIL_MAX: usize = 16 * 1024;
 /// For what a killed run still holds open.
 const AFTER_KILL: Duration = Duration::from_secs(2);
+/// A test that nobody looks at any more ends so much later than it should.
+const AFTER_US: Duration = Duration::from_secs(5);
 /// For asking whether there are namespaces.
 const PROBE: Duration = Duration::from_secs(5);
 /// Processes and threads of our user, while it runs; as root there is no such bound.
@@ -131,7 +135,9 @@ pub(super) fn run(git: &Git, test: &str, place: &Place<'_>, limits: &Limits, iso
         }
         Isolation::None => command(git, "sh"),
     };
-    command.arg("-c").arg(limited(limits)).arg("test").arg(test);
+    // Ended by itself where we are no more.
+    let longest = (limits.test + AFTER_US).as_secs().to_string();
+    command.arg("-c").arg(limited(limits)).arg("test").arg(test).arg(longest);
     command.current_dir(place.tree).env("HOME", place.home).env("TMPDIR", place.temporary).env("LANG", "C.UTF-8");
     command.stdin(Stdio::null()).stdout(into).stderr(into_too).process_group(0);
     let spawned = command.spawn();
@@ -179,7 +185,7 @@ pub(super) fn run(git: &Git, test: &str, place: &Place<'_>, limits: &Limits, iso
     // Also at a good end: what it left running goes. It is not waited for before, so its number is still its group's.
     let status = end(git, &mut child);
     if isolation == Isolation::None {
-        end_strays(git, place.home);
+        end_strays(git, place.home.parent().unwrap_or(place.home));
     }
     let _drained: bool = drained.recv_timeout(AFTER_KILL).is_ok();
     let text = tail.lock().unwrap_or_else(PoisonError::into_inner).text();
@@ -211,7 +217,8 @@ fn command(git: &Git, program: &str) -> Command {
 fn limited(limits: &Limits) -> String {
     let (blocks, kilobytes) = (limits.bytes / 512, limits.memory / 1024);
     format!(
-        "{{ ulimit -c 0; ulimit -f {blocks}; ulimit -d {kilobytes}; ulimit -p {PROCESSES_MAX} || ulimit -u {PROCESSES_MAX}; }} 2>/dev/null; exec sh -c \"$1\""
+        "{{ ulimit -c 0; ulimit -f {blocks}; ulimit -d {kilobytes}; ulimit -p {PROCESSES_MAX} || ulimit -u {PROCESSES_MAX}; }} 2>/dev/null; \
+         if command -v timeout >/dev/null; then exec timeout -s KILL \"$2\" sh -c \"$1\"; fi; exec sh -c \"$1\""
     )
 }
 
@@ -238,22 +245,23 @@ fn kill(git: &Git, numbers: &[String]) {
     let _all: Option<_> = kill.status().ok();
 }
 
-/// Kills what carries the name of our folder in its environment or works in it, whatever group it is in; a few times,
-/// for it may multiply meanwhile.
-fn end_strays(git: &Git, home: &Path) {
-    let Some(all) = home.parent() else { return };
-    let mark = format!("HOME={}", home.display());
+/// Kills what works in that folder of ours or has its home there, whatever group it is in; a few times, for it may
+/// multiply meanwhile.
+pub(super) fn end_strays(git: &Git, folder: &Path) {
+    let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let is_within = |place: &Path| place.starts_with(folder) || place.starts_with(&real);
+    let own = std::process::id().to_string();
     for _ in 0..5 {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten().take(SEEN_MAX) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.bytes().all(|b| b.is_ascii_digit()) {
+            if name == own || !name.bytes().all(|b| b.is_ascii_digit()) {
                 continue;
             }
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            let is_marked = environment.split(|b| *b == 0).any(|row| row == mark.as_bytes());
-            let is_within = || fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(all));
-            if is_marked || is_within() {
+            let homes = environment.split(|b| *b == 0).filter_map(|row| row.strip_prefix(b"HOME="));
+            let is_home = homes.map(OsStr::from_bytes).any(|home| is_within(Path::new(home)));
+            if is_home || fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| is_within(&cwd)) {
                 found.push(name);
             }
         }

@@ -47,10 +47,11 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes what a former life left behind.
-pub(super) fn sweep(folder: &Path) {
+/// Removes what a former life left behind. `end`: what still runs in such a folder is ended first.
+pub(super) fn sweep(folder: &Path, end: impl Fn(&Path)) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            end(&entry.path());
             remove(&entry.path());
         }
     }
@@ -117,8 +118,8 @@ mod tests {
         for name in ["draft-1-0", "other"] {
             fs::create_dir_all(home.path().join(name).join("deep")).expect("a folder");
         }
-        sweep(home.path());
+        sweep(home.path(), |_| ());
         assert!(!home.path().join("draft-1-0").exists() && home.path().join("other").exists());
-        sweep(&home.path().join("nowhere"));
+        sweep(&home.path().join("nowhere"), |_| ());
     }
 }

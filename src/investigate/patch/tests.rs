@@ -52,6 +52,14 @@ impl Shop {
         Workshop::new(git, self.forge.home.path().join("scratch"), limits, Deny::default())
     }
 
+    /// Without namespaces a test that a plan brings along runs only where that was written.
+    fn auto(&self) -> Isolated {
+        match run::isolation(self.workshop(Isolated::Auto).git(), Isolated::Auto) {
+            Some(Isolation::Namespaces) => Isolated::Auto,
+            _ => Isolated::Off,
+        }
+    }
+
     fn draft(&self, plan: &Plan) -> Result<Draft, Refused> {
         let workshop = self.workshop(Isolated::Auto);
         let (git, folder) = (workshop.git(), self.mirror());
@@ -210,6 +218,8 @@ fn tests_are_neither_deleted_nor_weakened() {
     ] {
         assert_eq!(shop.kind(&plan(&edits, &tests)), Some(Kind::Tests), "{edits:?} {tests:?}");
     }
+    let before = edit("tests/names.sh", ". src/price.sh\n", ". src/price.sh\nexit 0\n");
+    assert_eq!(shop.kind(&plan(&[mend()], &[before])), Some(Kind::Tests));
     let added = edit("tests/names.sh", "type price\n", "type price\n[ \"$(price)\" = 2 ]\n");
     assert!(shop.draft(&plan(&[mend()], &[added])).is_ok());
 }
@@ -244,11 +254,11 @@ fn what_does_not_apply_or_is_too_much_is_refused_whole() {
 fn a_test_that_fails_before_and_passes_after_is_a_proof() {
     let shop = Shop::new();
     let draft = shop.draft(&plan(&[mend()], &[regression()])).expect("a draft");
-    for isolation in [Isolated::Auto, Isolated::Off] {
+    for isolation in [shop.auto(), Isolated::Off] {
         let proof = shop.workshop(isolation).prove(&draft, &shop.mirror(), Some(TEST));
         assert_eq!(proof.outcome, Outcome::Mends, "{proof:?}");
         let passed: Vec<bool> = proof.runs.iter().map(|run| run.passed).collect();
-        assert_eq!(passed, [false, true, true]);
+        assert_eq!(passed, [false, true, true, false]);
         assert!(proof.may_propose() && shop.is_clean());
     }
 }
@@ -258,7 +268,7 @@ fn what_shows_nothing_is_no_proof() {
     let shop = Shop::new();
     let proven = |edits: &[Edit], tests: &[Edit], test: Option<&str>| {
         let draft = shop.draft(&plan(edits, tests)).expect("a draft");
-        shop.workshop(Isolated::Auto).prove(&draft, &shop.mirror(), test)
+        shop.workshop(shop.auto()).prove(&draft, &shop.mirror(), test)
     };
     let outcome = |edits: &[Edit], tests: &[Edit]| proven(edits, tests, Some(TEST)).outcome;
     assert_eq!(proven(&[mend()], &[], None).outcome, Outcome::Untried);
@@ -274,6 +284,33 @@ fn what_shows_nothing_is_no_proof() {
     let cheat = edit("tests/a.sh", "", "grep -q cost src/price.sh\nsed -i s/cost/price/ src/price.sh");
     assert_eq!(outcome(&[edit("src/price.sh", "price()", "cost()")], &[cheat]), Outcome::Refuted);
     assert!(shop.is_clean());
+}
+
+#[test]
+fn a_mend_that_keeps_tests_from_being_run_is_refuted() {
+    let shop = Shop::new();
+    // What stands in for the runner says that all is well, once it is there.
+    let fake = edit("src/price.sh", "price() {\n  echo 1\n}\n", "price() {\n  echo 1\n}\nsh() { :; }\n");
+    let draft = shop.draft(&plan(&[fake], &[regression()])).expect("a draft");
+    let test = ". src/price.sh; for t in tests/*.sh; do sh \"$t\" || exit 1; done";
+    let proof = shop.workshop(shop.auto()).prove(&draft, &shop.mirror(), Some(test));
+    assert_eq!(proof.outcome, Outcome::Refuted, "{proof:?}");
+    assert!(proof.words.starts_with("It passes even with a test that is broken"), "{}", proof.words);
+    // A test that looks at the mend is proven by that test command, too.
+    let draft = shop.draft(&plan(&[mend()], &[regression()])).expect("a draft");
+    let proof = shop.workshop(shop.auto()).prove(&draft, &shop.mirror(), Some(test));
+    assert_eq!(proof.outcome, Outcome::Mends, "{proof:?}");
+}
+
+#[test]
+fn what_a_former_life_left_running_is_ended_before_its_folder_goes() {
+    let shop = Shop::new();
+    let left = shop.forge.home.path().join("scratch/draft-1-0/tree");
+    std::fs::create_dir_all(&left).expect("a folder");
+    let mut stray = std::process::Command::new("sleep").arg("600").current_dir(&left).spawn().expect("a process");
+    shop.workshop(Isolated::Auto);
+    let status = stray.wait().expect("its end");
+    assert!(status.code().is_none() && !left.exists(), "{status}");
 }
 
 #[test]
@@ -369,6 +406,10 @@ fn where_namespaces_are_required_nothing_runs_without_them() {
         let proof = workshop.prove(&draft, &shop.mirror(), Some(test));
         assert!(proof.words.contains(words), "{proof:?}");
         assert_eq!(proof.isolation, isolated);
+        // One that a model wrote does not run there, unless that was written.
+        let with_test = shop.draft(&plan(&[mend()], &[regression()])).expect("a draft");
+        let proof = workshop.prove(&with_test, &shop.mirror(), Some(test));
+        assert_eq!((proof.outcome, proof.isolation), (Outcome::Untried, None), "{proof:?}");
     }
 }
 

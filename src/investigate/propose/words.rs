@@ -2,11 +2,12 @@
 //!
 //! A verdict's words were written by a model that reads what strangers write, and forges act on words: they call people,
 //! close issues and link texts to each other. In a pull request such words stand in blocks, where they are text. A
-//! commit's message has no blocks, so there they are changed until they mean nothing but themselves.
+//! commit's message has no blocks, so there they are changed until they mean nothing but themselves. Nothing that a test
+//! printed goes there: a model wrote the test, and it may print whatever our user can read.
 
 use super::Words;
 use crate::investigate::markdown::{Markdown, Row};
-use crate::investigate::patch::{Draft, Outcome};
+use crate::investigate::patch::Draft;
 use crate::redact::Redacted;
 
 /// A forge cuts longer ones in its lists.
@@ -15,7 +16,6 @@ const TITLE_MAX: usize = 120;
 const CAUSE_MAX: usize = 2_000;
 /// Half of what GitHub takes.
 const BODY_MAX: usize = 30_000;
-const TAIL_MAX: usize = 3_000;
 const LINE_CHARS: usize = 100;
 
 pub(super) fn title(words: &Words<'_>) -> String {
@@ -36,7 +36,7 @@ pub(super) fn body(draft: &Draft, words: &Words<'_>) -> String {
     let mut text = Markdown::default();
     text.paragraph(format_args!(
         "Escalation E{} of Emberwatch. Made by a program out of log lines and source, and read by nobody yet: read it as you would a stranger's. \
-         What stands in blocks was written by a model or printed by a test.",
+         What stands in blocks was written by a model. What its test printed stays where it ran.",
         words.escalation
     ));
     text.heading("Why");
@@ -56,9 +56,6 @@ pub(super) fn body(draft: &Draft, words: &Words<'_>) -> String {
     text.paragraph(&words.proof.words);
     for run in &words.proof.runs {
         text.paragraph(format_args!("On {}: {}, after {:.1} s.", run.on, run.ended, run.seconds));
-        if !run.passed && words.proof.outcome == Outcome::Mends && !run.tail.is_empty() {
-            text.block(&[(String::new(), tail(&run.tail))]);
-        }
     }
     if let Some(link) = words.link {
         text.paragraph(format_args!("More: {link}"));
@@ -69,16 +66,6 @@ pub(super) fn body(draft: &Draft, words: &Words<'_>) -> String {
     } else {
         text.as_str().to_owned()
     }
-}
-
-/// Its last lines.
-fn tail(of: &Redacted) -> Redacted {
-    let text = of.as_str();
-    let mut from = text.len().saturating_sub(TAIL_MAX);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    Redacted::new(text.get(from..).unwrap_or_default())
 }
 
 /// Without what a forge acts on: calls, issues, addresses, comments that are commands.
