@@ -220,8 +220,10 @@ async fn a_pause_is_gone_on_with_and_an_answer_without_json_is_asked_for_once_mo
     assert_eq!(client.ask(None).await.expect("an answer").json, VERDICT);
     let again = &claude.calls()[5]["messages"];
     assert_eq!(again[1]["content"][1]["text"], "I think that a price is missing.");
-    claude.script([Reply::Say(format!("Here it is:\n```json\n{VERDICT}\n```"))]);
-    assert_eq!(client.ask(None).await.expect("an answer").json, VERDICT);
+    // Whole: whether one verdict stands in it, and which, is judged where verdicts are read.
+    let within = format!("Here it is:\n```json\n{VERDICT}\n```");
+    claude.script([Reply::Say(within.clone())]);
+    assert_eq!(client.ask(None).await.expect("an answer").json, within);
     claude.script([Reply::Say("No.".into()), Reply::Say("Still no.".into())]);
     let fault = client.fault().await;
     assert_eq!((fault.why, fault.calls), (Why::BadReply, 2));

@@ -21,8 +21,12 @@ const PLACES_MAX: usize = 1_000;
 
 /// Blocks under these headings hold what a model said earlier, names that one gave, and what an operator registered
 /// long before.
-const REPEATED: [&str; 4] =
-    ["What triage said", "What else fires for the service", "Other escalations of the service within an hour", REMEDIES];
+const REPEATED: [&str; 4] = [
+    "What triage said",
+    "What else fires for the service",
+    "Other escalations of the service within an hour",
+    REMEDIES,
+];
 /// Rows of blocks that do.
 const REPEATED_ROWS: [&str; 1] = ["summary "];
 
