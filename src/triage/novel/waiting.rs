@@ -42,9 +42,7 @@ impl Tally {
 
     #[inline]
     pub(super) fn count(&mut self, second: i64) {
-        if self.second == second {
-            self.count += 1;
-        } else if !self.add(second, 1, self.has_room()) {
+        if self.second == second || !self.add(second, 1, self.has_room()) {
             self.count += 1;
         }
     }
