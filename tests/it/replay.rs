@@ -133,7 +133,8 @@ fn nothing_is_written_and_the_same_input_has_the_same_report() {
 fn packed_files_folders_and_standard_input_say_the_same() {
     let bench = Bench::new();
     let nginx = nginx();
-    let (first, second) = nginx.split_at(nginx.len() / 2 + nginx[nginx.len() / 2..].find('\n').expect("a line") + 1);
+    let (first, second) = nginx
+        .split_at(nginx.match_indices('\n').map(|(at, _)| at + 1).find(|at| *at > nginx.len() / 2).expect("a line"));
     let plain = bench.file("plain/web.log", &nginx);
     let packed = bench.file("gz/web.log.gz", gzip(nginx.as_bytes()));
     let zstd = bench.file("zst/web.log.zst", zstd::encode_all(nginx.as_bytes(), 3).expect("packed"));
@@ -170,7 +171,7 @@ fn the_escalations_are_those_of_a_receiver_that_gets_the_same_lines() {
         assert_eq!(post_ingest(program.ingest_addr(), body.as_str()).status, 204);
         all.push_str(&body);
     }
-    let rules = bench.file("rules.toml", &settings[settings.find("[[watch]]").expect("a rule")..]);
+    let rules = bench.file("rules.toml", settings.split_at(settings.find("[[watch]]").expect("a rule")).1);
     let log = bench.file("all.ndjson", &all);
     let report = bench.json(&[&log, "--rules", &rules]);
     let told = |list: &Value| {
