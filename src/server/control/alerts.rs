@@ -34,6 +34,8 @@ const MESSAGE_BYTES: usize = 2_000;
 const NAME_BYTES: usize = 200;
 /// How often it is looked whether a dossier was left out.
 const LOOK: Duration = Duration::from_millis(500);
+/// A dossier is stored a moment before its case is held: so long one that is written and has no case may have one yet.
+const BETWEEN: Duration = Duration::from_secs(2);
 
 type Answer = Response<Full<Bytes>>;
 
@@ -68,6 +70,7 @@ impl Control {
         let mark = Value::from(format!("E{id}"));
         let mut changes = self.book.changes();
         let place = (!wait.is_zero()).then(|| self.waiting.clone().try_acquire_owned().ok()).flatten();
+        let mut written = None;
         let deadline = tokio::time::Instant::now() + if place.is_some() { wait } else { Duration::ZERO };
         loop {
             changes.mark_unchanged();
@@ -75,14 +78,15 @@ impl Control {
             if let Some(case) = case.as_ref().filter(|case| case.is_done()) {
                 return respond::json(StatusCode::OK, &finished(mark, case));
             }
-            if case.is_none()
-                && let Some(status) = self.without_case(id).await
+            let now = tokio::time::Instant::now();
+            let without = if case.is_none() { self.without_case(id).await } else { None };
+            if let Some(status) = without
+                && (status != Investigation::Written.as_str() || now >= *written.get_or_insert(now + BETWEEN))
             {
                 return respond::json(StatusCode::OK, &nothing(mark, status));
             }
-            let now = tokio::time::Instant::now();
             if now >= deadline || self.ledger().is_none() {
-                let status = case.as_ref().map_or("wanted", |case| case.state());
+                let status = case.as_ref().map_or(without.unwrap_or("wanted"), |case| case.state());
                 return respond::json(StatusCode::ACCEPTED, &nothing(mark, status));
             }
             tokio::select! {
