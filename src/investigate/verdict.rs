@@ -1,7 +1,7 @@
 //! What the investigator answers, and what of it a machine could confirm.
 //!
 //! Nothing in a [`Verdict`] is believed: it is what some model wrote after reading what attackers may have written.
-//! [`parse`] bounds it, [`check`] looks up what it cites. All of its texts have to be redacted before they are shown.
+//! [`parse()`] bounds it, [`check()`] looks up what it cites. All of its texts have to be redacted before they are shown.
 
 mod check;
 mod parse;

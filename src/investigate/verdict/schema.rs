@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-/// Only what every such server knows: objects that are closed and whole, and no bounds, which [`super::parse`] sets.
+/// Only what every such server knows: objects that are closed and whole, and no bounds, which [`super::parse()`] sets.
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let text = |what: &str| json!({"type": "string", "description": what});
     let maybe = |kind: &str, what: &str| json!({"anyOf": [{"type": kind}, {"type": "null"}], "description": what});
