@@ -1,3 +1,5 @@
+//! What is allowed when, and what a former life left under way.
+
 use proptest::prelude::*;
 
 use super::*;

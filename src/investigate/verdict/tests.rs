@@ -1,3 +1,5 @@
+//! Verdicts in every form, and what proves nothing.
+
 use std::time::Instant;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What a model may read of a commit, and every way out of it that is none.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Messages as they are sent and read, event by event.
+
 use super::*;
 
 fn event(data: &Value) -> Event {
