@@ -9,8 +9,8 @@ use super::defaults::{CONFIG_FILE_MAX_BYTES, WATCHES_MAX};
 use super::sections::to_json;
 use super::source::read_file;
 use crate::fault::{Fault, Faults};
-use crate::watch::rule::Rule;
 use crate::watch::rule::pattern::REGEXES_MAX;
+use crate::watch::rule::{KEYS, Rule};
 
 /// The rules of `path`, or every fault in it.
 pub fn read(path: &Path) -> Result<Vec<Rule>, Faults> {
@@ -69,21 +69,8 @@ fn is_of_people(rule: &Value) -> bool {
 
 /// Of what GET /watches gives, what is the rule's own.
 fn without_state(mut rule: Value) -> Value {
-    const OWN: [&str; 11] = [
-        "action",
-        "label",
-        "match",
-        "kind",
-        "threshold",
-        "window_seconds",
-        "group_by",
-        "on_crossing",
-        "ttl_seconds",
-        "severity",
-        "summary",
-    ];
     if let Some(map) = rule.as_object_mut() {
-        map.retain(|key, value| OWN.contains(&key.as_str()) && !value.is_null());
+        map.retain(|key, value| KEYS.contains(&key.as_str()) && !value.is_null());
     }
     rule
 }

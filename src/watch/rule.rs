@@ -9,6 +9,7 @@ mod condition;
 mod parse;
 pub mod pattern;
 
+pub use parse::KEYS;
 use serde_json::{Map, Number, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 

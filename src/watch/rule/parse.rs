@@ -15,7 +15,8 @@ use super::{
 use crate::fault::{Fault, item, join, quoted, shown};
 use crate::notify::notice::Severity;
 
-const KEYS: [&str; 11] = [
+/// What a rule is written with.
+pub const KEYS: [&str; 11] = [
     "action",
     "label",
     "kind",
